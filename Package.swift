@@ -1,0 +1,114 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// One list for every Swift target. The proposal of each feature is named beside it;
+/// TidyTests checks that the compiler knows the spelling, because it ignores unknown ones silently.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+    .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
+    .enableUpcomingFeature("InferIsolatedConformances"),  // SE-0470
+    .enableUpcomingFeature("ImmutableWeakCaptures"),  // SE-0481
+]
+
+let package = Package(
+    name: "syncd",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "syncd", targets: ["syncd"]),
+        .executable(name: "SyncBench", targets: ["SyncBench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
+            traits: [.defaults, "JSON"]),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        // Without pkgConfig: Debian's libzmq.pc names -isystem flags that SwiftPM refuses with a warning.
+        .systemLibrary(name: "CLibZMQ", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CLinux"),
+        .target(
+            name: "SyncCore",
+            dependencies: [
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings),
+        .target(name: "ZeroMQ", dependencies: ["CLibZMQ", "CLinux"], swiftSettings: settings),
+        .target(name: "SyncTransport", dependencies: ["SyncCore", "ZeroMQ"], swiftSettings: settings),
+        .target(
+            name: "SyncStore",
+            dependencies: ["SyncCore", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: settings),
+        .target(name: "SyncSandbox", dependencies: ["SyncCore", "CLinux"], swiftSettings: settings),
+        .target(
+            name: "SyncCoordinator",
+            dependencies: [
+                "SyncCore", "SyncTransport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "SyncWorker",
+            dependencies: [
+                "SyncCore", "SyncTransport",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "syncd",
+            dependencies: [
+                "CLinux", "SyncCore", "SyncTransport", "SyncStore", "SyncSandbox", "SyncCoordinator",
+                "SyncWorker",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "SyncBench",
+            dependencies: [
+                "SyncCore", "SyncTransport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "SyncTestKit", dependencies: ["SyncCore", "SyncTransport", "ZeroMQ"],
+            path: "Tests/SyncTestKit", swiftSettings: settings),
+        .testTarget(
+            name: "SyncCoreTests", dependencies: ["SyncCore", "SyncTestKit"], swiftSettings: settings),
+        .testTarget(
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "CLibZMQ"], swiftSettings: settings),
+        .testTarget(
+            name: "SyncTransportTests", dependencies: ["SyncTransport", "SyncCore", "SyncTestKit"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SyncStoreTests", dependencies: ["SyncStore", "SyncCore", "SyncTestKit"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SyncSandboxTests", dependencies: ["SyncSandbox", "SyncCore", "SyncTestKit"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "syncd", "SyncCore", "SyncTransport", "SyncStore", "SyncTestKit",
+            ],
+            swiftSettings: settings),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,3 @@
+#include <unistd.h>
+#include <fcntl.h>
+#include <sys/syscall.h>

@@ -1,0 +1,1 @@
+@main struct SyncBench { static func main() {} }

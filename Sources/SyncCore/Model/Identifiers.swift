@@ -1,0 +1,148 @@
+/// A name that is safe in a path, a topic and a command line.
+///
+/// Grammar: `[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}`. Projects, worker labels and sandboxes bear such
+/// names, so that `local:PROJECT` is always one directory and a topic has one meaning (trace C5).
+package struct Name: Hashable, Sendable, Comparable, CustomStringConvertible {
+    /// The name as written.
+    package let text: String
+
+    /// Longest name, in bytes.
+    package static let bytesMax = 128
+
+    /// Takes a name that follows the grammar; nil otherwise.
+    package init?(_ text: String) {
+        let bytes = text.utf8
+        guard let first = bytes.first, bytes.count <= Self.bytesMax, first != UInt8(ascii: "."),
+            bytes.allSatisfy(Self.isAllowed)
+        else { return nil }
+        self.text = text
+    }
+
+    package var description: String { text }
+
+    package static func < (left: Name, right: Name) -> Bool { left.text < right.text }
+
+    private static func isAllowed(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"),
+            UInt8(ascii: "."):
+            true
+        default: false
+        }
+    }
+}
+
+/// The namespace of paths; the unit of fairness and permission.
+package typealias ProjectName = Name
+
+/// A worker's label, unique among the living.
+package typealias WorkerLabel = Name
+
+/// One life of a producer in one project: a name for people, `/`, 16 hexadecimal digits.
+///
+/// The digits are 64 random bits drawn at start, so that a producer that starts again and counts
+/// from 1 is not taken for its own earlier life (trace A2).
+package struct ProducerID: Hashable, Sendable, CustomStringConvertible {
+    /// `NAME/0123456789abcdef`.
+    package let text: String
+
+    /// Takes an id that follows the grammar; nil otherwise.
+    package init?(_ text: String) {
+        guard let slash = text.utf8.lastIndex(of: UInt8(ascii: "/")),
+            Name(String(text[..<slash])) != nil,
+            Hexadecimal.isSixteenDigits(text[text.index(after: slash)...].utf8)
+        else { return nil }
+        self.text = text
+    }
+
+    /// Makes the id of a new life.
+    ///
+    /// - Parameter life: 64 random bits; drawn by the caller.
+    package init(name: Name, life: UInt64) {
+        text = name.text + "/" + Hexadecimal.digits(of: life)
+    }
+
+    package var description: String { text }
+}
+
+/// A producer's number for one edit: the idempotence key.
+package struct EditID: Hashable, Sendable, CustomStringConvertible {
+    /// The life that counts.
+    package let producer: ProducerID
+    /// Counted up from 1 by that life.
+    package let number: UInt64
+
+    /// Pairs a life with one of its numbers.
+    package init(producer: ProducerID, number: UInt64) {
+        self.producer = producer
+        self.number = number
+    }
+
+    package var description: String { "\(producer)#\(number)" }
+}
+
+/// One life of the coordinator: 64 random bits, compared only for equality.
+package struct Epoch: Hashable, Sendable, CustomStringConvertible {
+    /// The bits.
+    package let bits: UInt64
+
+    /// Takes bits drawn by the caller.
+    package init(bits: UInt64) { self.bits = bits }
+
+    /// Reads sixteen hexadecimal digits.
+    package init?(_ text: some StringProtocol) {
+        guard let bits = Hexadecimal.value(of: text) else { return nil }
+        self.bits = bits
+    }
+
+    package var description: String { Hexadecimal.digits(of: bits) }
+}
+
+/// One life of a worker, handed out by the coordinator, never the same twice: `EPOCH-COUNT`.
+package struct Incarnation: Hashable, Sendable, CustomStringConvertible {
+    /// The coordinator's life that handed it out.
+    package let epoch: Epoch
+    /// Counted over that life, from 1.
+    package let count: UInt64
+
+    /// Pairs an epoch with its count.
+    package init(epoch: Epoch, count: UInt64) {
+        self.epoch = epoch
+        self.count = count
+    }
+
+    /// Reads `EPOCH-COUNT`.
+    package init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let epoch = Epoch(parts[0]), let count = UInt64(parts[1])
+        else { return nil }
+        self.init(epoch: epoch, count: count)
+    }
+
+    package var description: String { "\(epoch)-\(count)" }
+}
+
+/// Sixteen lower-case hexadecimal digits for 64 bits.
+package enum Hexadecimal {
+    /// The sixteen digits of a value.
+    package static func digits(of value: UInt64) -> String {
+        let text = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - text.utf8.count) + text
+    }
+
+    /// The value of exactly sixteen lower-case digits; nil for anything else.
+    package static func value(of text: some StringProtocol) -> UInt64? {
+        guard isSixteenDigits(text.utf8) else { return nil }
+        return UInt64(text, radix: 16)
+    }
+
+    /// Whether these are sixteen lower-case digits.
+    package static func isSixteenDigits(_ bytes: some Collection<UInt8>) -> Bool {
+        bytes.count == 16
+            && bytes.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+                    || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+            }
+    }
+}

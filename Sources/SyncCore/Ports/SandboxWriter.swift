@@ -1,0 +1,149 @@
+/// Name of a stage directory: `INCARNATION.GENERATION`.
+package struct StageName: Hashable, Sendable, CustomStringConvertible {
+    /// Whose writes are staged there.
+    package let incarnation: Incarnation
+    /// Which filling of the sandbox.
+    package let generation: UInt64
+
+    /// Pairs an incarnation with a generation.
+    package init(incarnation: Incarnation, generation: UInt64) {
+        self.incarnation = incarnation
+        self.generation = generation
+    }
+
+    package var description: String { "\(incarnation).\(generation)" }
+}
+
+/// What `.syncd/marker` of a sandbox says: whose it is, and whether it is the one that was filled.
+package struct SandboxMarker: Sendable, Equatable {
+    /// The journal whose edits it holds.
+    package var journal: JournalID
+    /// The one project it belongs to.
+    package var project: ProjectName
+    /// Which filling; counted by the coordinator, never used twice for a target.
+    package var generation: UInt64
+    /// Boot id of the machine that wrote it; a sandbox that is not fsynced is doubted after another boot.
+    package var bootID: String
+
+    /// Describes a marker.
+    package init(journal: JournalID, project: ProjectName, generation: UInt64, bootID: String) {
+        self.journal = journal
+        self.project = project
+        self.generation = generation
+        self.bootID = bootID
+    }
+}
+
+/// One file's content on its way into a sandbox.
+package struct SandboxEdit: Sendable {
+    /// Where, below the sandbox's root.
+    package let path: EditPath
+    /// What it is to be.
+    package let change: FileChange
+    /// Fencing token, for back ends that keep it as metadata.
+    package let sequence: EditSequence
+    /// The store's version, likewise.
+    package let version: Version
+
+    /// Describes a write.
+    package init(path: EditPath, change: FileChange, sequence: EditSequence, version: Version) {
+        self.path = path
+        self.change = change
+        self.sequence = sequence
+        self.version = version
+    }
+}
+
+/// Why an attempt failed, by what is to be done about it (`design.md` §3; trace C8).
+package enum FailureClass: String, Sendable, CaseIterable {
+    /// This file can't be written there, now or later: EACCES, a name too long, a link out of the sandbox.
+    case file
+    /// This try failed, the next may not: EIO, EBUSY, a timeout.
+    case attempt = "try"
+    /// Something of another shape stands on the path: ENOTDIR, EISDIR, ENOTEMPTY (puts only).
+    case shape
+    /// The whole target is out of reach or full: ENOSPC, EROFS, missing root.
+    case target
+    /// The store does not answer.
+    case store
+    /// The worker lacks something: EMFILE, ENOMEM, its own stage directory is gone.
+    case worker
+}
+
+/// A sandbox's failure. After it, the file is as it was or as the edit says, never in between.
+package struct SandboxError: Error, Sendable {
+    /// What is to be done about it.
+    package let failureClass: FailureClass
+    /// Stable word for programs: `EACCES`, `revoked`, `not-marked` ….
+    package let code: String
+    /// What failed, why, and what to do; never file content.
+    package let message: String
+    /// The target's own wish for the next try.
+    package let retryAfter: Duration?
+
+    /// Describes a failure.
+    package init(
+        _ failureClass: FailureClass, code: String, _ message: String, retryAfter: Duration? = nil
+    ) {
+        self.failureClass = failureClass
+        self.code = code
+        self.message = message
+        self.retryAfter = retryAfter
+    }
+
+    /// Code of a `worker` failure: this incarnation was revoked here and must register anew.
+    package static let revokedCode = "revoked"
+}
+
+/// One sandbox, as one worker process sees it.
+///
+/// The contract, which one conformance suite runs over every implementation:
+/// - Calls may come from any task, several at once for different paths, never two at once for one
+///   path or for a path and its ancestor. Blocking work runs on the implementation's own threads.
+/// - A put is atomic to readers: they see the old content or the new one, with its bit.
+/// - Every write and delete goes through the stage directory that ``enter(_:)`` made; once
+///   ``revoke(_:)`` of that stage has returned, in whatever process, no write through it takes
+///   effect any more, even one that had begun.
+/// - Every call is safe to repeat after any error, and by another incarnation.
+/// - No lock is held across a call. No path and no symbolic link leads out of the sandbox.
+package protocol SandboxWriter: Sendable {
+    /// The marker; nil for a sandbox that is missing or blank. A missing place for sandboxes
+    /// (`--local-root`) is a `target` failure instead (trace C9).
+    func marker() async throws(SandboxError) -> SandboxMarker?
+
+    /// Writes the marker, making the sandbox if it is missing. Atomic; durable when it returns.
+    func mark(_ marker: SandboxMarker) async throws(SandboxError)
+
+    /// Makes the stage directory of an incarnation, once; when it is there already from this
+    /// process, nothing happens; when a plain file of that name stands there: `worker`, `revoked`.
+    func enter(_ stage: StageName) async throws(SandboxError)
+
+    /// Ends every write through these stages for ever: empties and removes each directory and
+    /// leaves a plain file of that name. With `others`, revokes all other names under
+    /// `.syncd/stage/` as well, `keeping` excepted (the sandbox was found blank or rolled back).
+    func revoke(
+        _ stages: [StageName], others: Bool, keeping: StageName
+    ) async throws(SandboxError)
+
+    /// Makes one file what the edit says: staged, then renamed into place.
+    ///
+    /// An equal or older content is written again: the sandbox keeps no sequences. Missing parents
+    /// are made, also again when a sibling's delete took one away meanwhile; an empty directory in
+    /// the way of a put is removed. A delete removes a regular file or symbolic link, never a
+    /// directory, then parents that it left empty; where a directory, nothing, or a file in the
+    /// place of a parent stands, it is done.
+    func apply(_ edit: SandboxEdit, through stage: StageName) async throws(SandboxError)
+}
+
+/// Opens the sandboxes that a worker can reach.
+package protocol SandboxProvider: Sendable {
+    /// Schemes it opens: `local`, `e2b`.
+    var schemes: [String] { get }
+
+    /// Identity of the local root (kept in it); nil when there is none. Two workers of one pool must
+    /// agree (trace A10).
+    func localRootID() async throws(SandboxError) -> String?
+
+    /// The writer of a target; cheap; the same object for the same target. `file` class when the scheme is unknown.
+    func writer(for target: TargetURL) throws(SandboxError) -> any SandboxWriter
+}

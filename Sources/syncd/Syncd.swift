@@ -1,0 +1,1 @@
+@main struct Syncd { static func main() {} }
