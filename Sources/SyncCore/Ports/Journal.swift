@@ -205,6 +205,8 @@ package struct JournalTransaction: Sendable {
     package var rowsWritten: [(row: JournalRow, content: Content?)] = []
     /// Rows whose `open` or `failure` changed; the content stays.
     package var rowsAmended: [JournalRow] = []
+    /// Rows that get another sequence, before anything else of the transaction (a store was adopted).
+    package var rowsRenumbered: [(from: EditSequence, to: EditSequence)] = []
     /// Projects that changed, whole.
     package var projects: [ProjectRecord] = []
     /// Incarnations given a lease from now on.
@@ -228,7 +230,8 @@ package struct JournalTransaction: Sendable {
 
     /// Whether nothing would change but the header.
     package var isEmpty: Bool {
-        rowsRemoved.isEmpty && rowsWritten.isEmpty && rowsAmended.isEmpty && projects.isEmpty
+        rowsRemoved.isEmpty && rowsWritten.isEmpty && rowsAmended.isEmpty
+            && rowsRenumbered.isEmpty && projects.isEmpty
             && incarnationsAdded.isEmpty && incarnationsEnded.isEmpty && events == nil
             && acceptances == nil && eventsTrimmedThrough == nil && acceptancesRemoved.isEmpty
     }

@@ -1,0 +1,100 @@
+import DequeModule
+import HeapModule
+
+/// Place of a file in the machine's table.
+package typealias FileIndex = Int
+
+/// A file that is ready to go, at one moment of its life.
+package struct ReadyEntry: Comparable, Sendable {
+    /// The edit's sequence: lower goes first.
+    package let sequence: EditSequence
+    /// Which file.
+    package let index: FileIndex
+    /// The slot's stamp when it was queued: an entry with an older one is void.
+    package let stamp: UInt32
+
+    /// Describes an entry.
+    package init(sequence: EditSequence, index: FileIndex, stamp: UInt32) {
+        self.sequence = sequence
+        self.index = index
+        self.stamp = stamp
+    }
+
+    package static func < (left: ReadyEntry, right: ReadyEntry) -> Bool {
+        (left.sequence.value, left.index) < (right.sequence.value, right.index)
+    }
+}
+
+/// Ready files: round robin over projects, by sequence within a project.
+package struct ReadyQueue: Sendable {
+    private var heaps: [ProjectName: Heap<ReadyEntry>] = [:]
+    private var round: Deque<ProjectName> = []
+
+    /// An empty queue.
+    package init() {}
+
+    /// Whether nothing waits.
+    package var isEmpty: Bool { round.isEmpty }
+
+    /// Entries, void ones included.
+    package var count: Int { heaps.values.reduce(0) { $0 + $1.count } }
+
+    /// Adds an entry.
+    package mutating func push(_ entry: ReadyEntry, project: ProjectName) {
+        if heaps[project] == nil { round.append(project) }
+        heaps[project, default: Heap()].insert(entry)
+    }
+
+    /// Takes the next entry whose project may go, and turns the round.
+    ///
+    /// - Parameter isAdmitted: Asked once per project and call, with its lowest entry.
+    package mutating func pop(
+        where isAdmitted: (ProjectName, ReadyEntry) -> Admission
+    ) -> (project: ProjectName, entry: ReadyEntry)? {
+        var asked = round.count
+        while asked > 0, let project = round.popFirst() {
+            asked -= 1
+            guard let entry = heaps[project]?.min else {
+                heaps[project] = nil
+                continue
+            }
+            switch isAdmitted(project, entry) {
+            case .void:
+                removeLowest(of: project)
+                if heaps[project] != nil { round.prepend(project) }
+                asked += heaps[project] == nil ? 0 : 1
+            case .wait:
+                round.append(project)
+            case .go:
+                removeLowest(of: project)
+                if heaps[project] != nil { round.append(project) }
+                return (project, entry)
+            }
+        }
+        return nil
+    }
+
+    /// Takes everything out.
+    package mutating func removeAll() -> [(project: ProjectName, entry: ReadyEntry)] {
+        defer {
+            heaps = [:]
+            round = []
+        }
+        return heaps.flatMap { project, heap in heap.unordered.map { (project, $0) } }
+    }
+
+    /// What is to become of a project's lowest entry.
+    package enum Admission: Sendable {
+        /// It goes.
+        case go
+        /// The project has used up its share for now.
+        case wait
+        /// The entry is out of date: drop it and ask again.
+        case void
+    }
+
+    private mutating func removeLowest(of project: ProjectName) {
+        _ = heaps[project]?.popMin()
+        if heaps[project]?.isEmpty ?? true { heaps[project] = nil }
+    }
+}

@@ -1,0 +1,265 @@
+/// Where an answer goes: the connection and the request's own envelope, opaque to the machine.
+package struct ClientRoute: Hashable, Sendable {
+    /// The transport's envelope frames, the routing id first.
+    package let envelope: [[UInt8]]
+    /// The request id that the client chose; echoed.
+    package let request: [UInt8]
+
+    /// Describes a way back.
+    package init(envelope: [[UInt8]], request: [UInt8]) {
+        self.envelope = envelope
+        self.request = request
+    }
+}
+
+/// Stable words of refusal.
+package enum RejectionCode: String, Sendable, CaseIterable {
+    case badRequest = "bad-request"
+    case unsupportedVersion = "unsupported-version"
+    case invalidPath = "invalid-path"
+    case tooLarge = "too-large"
+    case busy
+    case staleNumber = "stale-number"
+    case overtaken
+    case targetTaken = "target-taken"
+    case targetDetached = "target-detached"
+    case forbidden
+    case conflict
+    case numberReused = "number-reused"
+    case unknown
+}
+
+/// A refusal: a stable word, a sentence for a person, and when to come again.
+package struct Rejection: Error, Sendable, Equatable {
+    /// Stable word.
+    package let code: RejectionCode
+    /// What is wrong and what to do.
+    package let sentence: String
+    /// When to try again (`busy`).
+    package let retryAfter: Duration?
+    /// The edit that overtook (`overtaken`).
+    package let by: EditSequence?
+
+    /// Describes a refusal.
+    package init(
+        _ code: RejectionCode, _ sentence: String, retryAfter: Duration? = nil,
+        by: EditSequence? = nil
+    ) {
+        self.code = code
+        self.sentence = sentence
+        self.retryAfter = retryAfter
+        self.by = by
+    }
+}
+
+/// One edit of an EDIT message, valid or already refused by the codec.
+package struct EditItem: Sendable {
+    /// The producer's number; 0 when it could not be read.
+    package let number: UInt64
+    /// The edit, or why it is none.
+    package let edit: Result<Edit, Rejection>
+
+    /// Describes an item.
+    package init(number: UInt64, edit: Result<Edit, Rejection>) {
+        self.number = number
+        self.edit = edit
+    }
+}
+
+/// What clients ask over intake.
+package enum ClientRequest: Sendable {
+    /// One or many edits of one producer.
+    case edits(project: ProjectName, producer: ProducerID, [EditItem])
+    /// Tell the edit's end, when it comes.
+    case wait(project: ProjectName, EditID)
+    /// The pool now.
+    case queue(project: ProjectName?, prefix: String, after: String, countMax: Int)
+    /// Barrier under a prefix.
+    case flush(project: ProjectName, prefix: String)
+    /// Events from a number on, of one project or of all.
+    case replay(from: UInt64, project: ProjectName?, countMax: Int)
+    /// State of every file not at rest, paged.
+    case snapshot(project: ProjectName, prefix: String, after: EditPath?, countMax: Int)
+    /// A child of `syncd up` has died.
+    case died(life: UInt64)
+}
+
+/// The answer to one edit.
+package struct EditAnswer: Sendable, Equatable {
+    /// The producer's number.
+    package let number: UInt64
+    /// Accepted with a sequence (and the end, if it is known), or refused.
+    package let result: Result<Acceptance, Rejection>
+
+    /// Describes an answer.
+    package init(number: UInt64, result: Result<Acceptance, Rejection>) {
+        self.number = number
+        self.result = result
+    }
+}
+
+/// What an accepted edit's producer is told.
+package struct Acceptance: Sendable, Equatable {
+    /// The edit's place in the order of all.
+    package let sequence: EditSequence
+    /// Its end, if it has one already.
+    package let end: EditEnd?
+
+    /// Describes an acceptance.
+    package init(sequence: EditSequence, end: EditEnd?) {
+        self.sequence = sequence
+        self.end = end
+    }
+}
+
+/// One file as `queue`, `snapshot` and flush causes show it.
+package struct FileStatus: Sendable, Equatable {
+    /// Which file.
+    package var path: EditPath
+    /// `waiting`, `blocked`, `retrying`, `parked`, `in-hand`, `failed`, `refreshing`.
+    package var state: String
+    /// The newest edit; 0 for a refresh.
+    package var sequence: EditSequence
+    /// An older one still in hand.
+    package var open: EditSequence?
+    /// Attempts made.
+    package var attempts: Int
+    /// Who has it in hand.
+    package var worker: WorkerLabel?
+    /// Milliseconds until the next try.
+    package var dueMilliseconds: UInt64?
+    /// Stable word for the cause.
+    package var code: String
+    /// Sentence for a person.
+    package var reason: String
+    /// When the newest edit was accepted.
+    package var acceptedAt: Timestamp
+
+    /// Describes a file's state.
+    package init(
+        path: EditPath, state: String, sequence: EditSequence, open: EditSequence? = nil,
+        attempts: Int = 0, worker: WorkerLabel? = nil, dueMilliseconds: UInt64? = nil,
+        code: String = "", reason: String = "", acceptedAt: Timestamp
+    ) {
+        self.path = path
+        self.state = state
+        self.sequence = sequence
+        self.open = open
+        self.attempts = attempts
+        self.worker = worker
+        self.dueMilliseconds = dueMilliseconds
+        self.code = code
+        self.reason = reason
+        self.acceptedAt = acceptedAt
+    }
+}
+
+/// The pool at one moment.
+package struct QueueReport: Sendable, Equatable {
+    /// Sums over some files.
+    package struct Counts: Sendable, Equatable {
+        /// Ready, waiting for a worker or for credit.
+        package var waiting = 0
+        /// Waiting for a related path.
+        package var blocked = 0
+        /// Waiting for the next try.
+        package var retrying = 0
+        /// Waiting for a target.
+        package var parked = 0
+        /// With a worker.
+        package var inHand = 0
+        /// In the failed list.
+        package var failed = 0
+        /// To be written again.
+        package var refreshing = 0
+
+        /// Nothing.
+        package init() {}
+
+        /// Files that are not at rest, the failed ones included.
+        package var pending: Int {
+            waiting + blocked + retrying + parked + inHand + failed + refreshing
+        }
+    }
+
+    /// One project's line.
+    package struct Project: Sendable, Equatable {
+        /// Which.
+        package var name: ProjectName
+        /// Its files by state.
+        package var counts: Counts
+        /// Its last event.
+        package var eventNumber: UInt64
+        /// Its targets.
+        package var targets: [Target]
+    }
+
+    /// One target's line.
+    package struct Target: Sendable, Equatable {
+        /// Which.
+        package var url: TargetURL
+        /// `well`, `away`, `detached`, `refreshing`.
+        package var state: String
+        /// Why it is away.
+        package var reason: String
+    }
+
+    /// One worker's line.
+    package struct Worker: Sendable, Equatable {
+        /// Which.
+        package var label: WorkerLabel
+        /// Which life.
+        package var incarnation: Incarnation
+        /// `live`, `draining`, `expelled`, `replaced`, `awaited`.
+        package var state: String
+        /// Assignments in hand.
+        package var inHand: Int
+    }
+
+    /// The coordinator's life.
+    package var epoch: Epoch
+    /// Last sequence accepted.
+    package var sequence: EditSequence
+    /// Last event.
+    package var eventNumber: UInt64
+    /// Whether the coordinator waits for workers of its former life.
+    package var isRecovering: Bool
+    /// Sums over all.
+    package var counts: Counts
+    /// Bytes of pending content on disk.
+    package var pendingBytes: Int
+    /// Pending content in memory.
+    package var memoryBytes: Int
+    /// Projects, by name.
+    package var projects: [Project]
+    /// Workers, by label.
+    package var workers: [Worker]
+    /// Files, when a project was asked for.
+    package var files: [FileStatus]
+    /// Where the next page starts; nil at the end.
+    package var next: String?
+}
+
+/// What the coordinator answers over intake.
+package enum ClientReply: Sendable {
+    /// One answer per edit, in order.
+    case edits([EditAnswer])
+    /// An edit's end.
+    case end(EditID, sequence: EditSequence, EditEnd)
+    /// The pool.
+    case queue(QueueReport)
+    /// Every file under the prefix is visible.
+    case flushed(through: EditSequence)
+    /// Some can't be: causes, capped.
+    case blocked([FileStatus], count: Int)
+    /// Events from the log; `next` is the first number not in the page, `last` the newest there is.
+    case events([StatusEvent], next: UInt64, last: UInt64)
+    /// The log begins later.
+    case gap(first: UInt64, last: UInt64)
+    /// A page of a snapshot, true at these numbers.
+    case snapshot([FileStatus], number: UInt64, projectNumber: UInt64, next: EditPath?)
+    /// Done, nothing to say.
+    case done
+    /// Refused as a whole.
+    case rejected(Rejection)
+}

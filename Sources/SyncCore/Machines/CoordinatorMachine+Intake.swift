@@ -1,0 +1,253 @@
+extension CoordinatorMachine {
+    /// Takes an EDIT message into the inbox; `busy` when too much waits there.
+    mutating func collect(
+        _ route: ClientRoute, _ project: ProjectName, _ producer: ProducerID, _ items: [EditItem]
+    ) {
+        let bytes = items.reduce(0) { sum, item in
+            guard case .success(let edit) = item.edit else { return sum }
+            return sum + edit.change.byteCount
+        }
+        let isFull =
+            inboxEdits > 0
+            && (inboxEdits + items.count > settings.inboxEditsMax
+                || inboxBytes + bytes > settings.inboxBytesMax)
+        if isFull {
+            let answers = items.map { EditAnswer(number: $0.number, result: .failure(busy("disk"))) }
+            directives.append(.reply(route, .edits(answers)))
+            return
+        }
+        inboxEdits += items.count
+        inboxBytes += bytes
+        inbox.append(.edits(route, project, producer, items))
+    }
+
+    /// The refusal for a limit that is reached.
+    func busy(_ limit: String) -> Rejection {
+        Rejection(
+            .busy,
+            "The coordinator can't take more now (\(limit)); send the same number again after "
+                + "\(settings.busyWait.wholeMilliseconds) ms.", retryAfter: settings.busyWait)
+    }
+
+    /// Stages every edit of a message, each with its own answer.
+    mutating func stage(
+        edits items: [EditItem], of project: ProjectName, producer: ProducerID,
+        route: ClientRoute, in turn: inout Turn, at now: Instant
+    ) {
+        let key = ProducerKey(project: project, producer: producer)
+        var reply = Turn.EditReply(route: route, answers: [])
+        reply.answers.reserveCapacity(items.count)
+        windows[key]?.heardAt = now
+        let isKnown = windows[key] != nil || turn.windows[key] != nil
+        let isCrowded =
+            !isKnown && windows.count + turn.windows.count >= settings.producersMax
+        for item in items {
+            let result: Result<Acceptance, Rejection>
+            switch item.edit {
+            case .failure(let rejection): result = .failure(rejection)
+            case .success where isCrowded: result = .failure(busy("producers"))
+            case .success where settings.isAdopting && !hasAdopted:
+                result = .failure(busy("no worker has brought the store to adopt yet"))
+            case .success(let edit):
+                let id = EditID(producer: producer, number: item.number)
+                do throws(Rejection) {
+                    let acceptance = try stage(edit, id: id, key: key, in: &turn, at: now)
+                    if edit.wantsEnd, acceptance.end == nil {
+                        turn.wanted.append((id, project, route))
+                    }
+                    result = .success(acceptance)
+                } catch {
+                    result = .failure(error)
+                }
+            }
+            reply.answers.append(EditAnswer(number: item.number, result: result))
+        }
+        turn.replies.append(reply)
+    }
+
+    /// Stages one edit, or says why not.
+    private mutating func stage(
+        _ edit: Edit, id: EditID, key: ProducerKey, in turn: inout Turn, at now: Instant
+    ) throws(Rejection) -> Acceptance {
+        let fileHash = StableHash.hash(edit.path.text)
+        let digest = edit.digest
+        if let known = try judge(id, fileHash: fileHash, digest: digest, key: key, in: turn) {
+            return known
+        }
+        guard edit.change.byteCount <= settings.contentBytesMax else {
+            throw Rejection(
+                .tooLarge,
+                "The content has \(edit.change.byteCount) bytes, more than the "
+                    + "\(settings.contentBytesMax) allowed; split the file or raise the limit.")
+        }
+        let file = FileKey(project: key.project, path: edit.path)
+        let existing = files.index(of: file)
+        let before = existing.map { turn.files[$0] ?? files[$0] }
+        if edit.expectedVersion != nil, before?.row != nil || before?.inHand != nil {
+            throw Rejection(
+                .conflict,
+                "Another edit of the file is pending or failed; wait for its end, read the "
+                    + "version, and push again under a new number.")
+        }
+        try checkRoom(for: edit, before: before, project: key.project, in: turn)
+        try attach(edit.targets, to: key.project, in: &turn)
+        turn.header.lastSequence = turn.header.lastSequence.next
+        let sequence = turn.header.lastSequence
+        let index = existing ?? files.claim(file)
+        put(edit, id: id, digest: digest, sequence: sequence, at: index, in: &turn)
+        let accepted = AcceptedNumber(
+            number: id.number, sequence: sequence, fileHash: fileHash, digest: digest)
+        var window = turn.windows[key] ?? Turn.StagedWindow()
+        window.records[id.number] = accepted
+        window.order.append(id.number)
+        window.highest = max(window.highest, id.number)
+        if window.newest[fileHash].map({ $0.number < id.number }) ?? true {
+            window.newest[fileHash] = (id.number, sequence)
+        }
+        turn.windows[key] = window
+        return Acceptance(sequence: sequence, end: nil)
+    }
+
+    /// Asks the window, this turn's acceptances first; nil when the number is new.
+    private func judge(
+        _ id: EditID, fileHash: UInt64, digest: UInt64, key: ProducerKey, in turn: Turn
+    ) throws(Rejection) -> Acceptance? {
+        guard id.number >= 1, id.number <= countMax else {
+            throw Rejection(
+                .badRequest, "The edit's number must be 1 to \(countMax); count up from 1.")
+        }
+        if let staged = turn.windows[key] {
+            if let seen = staged.records[id.number] {
+                guard seen.digest == digest, seen.fileHash == fileHash else { throw Self.reused }
+                return Acceptance(sequence: seen.sequence, end: nil)
+            }
+            if let newer = staged.newest[fileHash], newer.number > id.number {
+                throw Self.overtaken(by: newer.sequence)
+            }
+            if id.number + ProducerWindow.length <= staged.highest { throw Self.stale }
+        }
+        switch windows[key]?.verdict(number: id.number, fileHash: fileHash, digest: digest) {
+        case nil, .new: return nil
+        case .again(let seen): return Acceptance(sequence: seen.sequence, end: seen.end)
+        case .reused: throw Self.reused
+        case .overtaken(let sequence): throw Self.overtaken(by: sequence)
+        case .stale: throw Self.stale
+        }
+    }
+
+    private static let reused = Rejection(
+        .numberReused,
+        "This number was accepted with another content; every new edit needs the next number.")
+
+    private static let stale = Rejection(
+        .staleNumber,
+        "The number is below the window of the last \(ProducerWindow.length); ask with WAIT what "
+            + "became of it, and push the file again under a new number if need be.")
+
+    private static func overtaken(by sequence: EditSequence) -> Rejection {
+        Rejection(
+            .overtaken,
+            "A later edit of this file by the same producer is accepted already (sequence "
+                + "\(sequence)); nothing is to be done.", by: sequence)
+    }
+
+    /// Checks the limits: one project may take at most half of what the others leave.
+    private func checkRoom(
+        for edit: Edit, before: FileSlot?, project: ProjectName, in turn: Turn
+    ) throws(Rejection) {
+        let own = projectPending[project] ?? (0, 0)
+        if !(before?.isPending ?? false) {
+            let others = pendingFiles - own.files
+            let room = (settings.pendingFilesMax - others) / 2
+            if own.files + turn.pendingFiles + 1 > max(room, 1) { throw busy("pending files") }
+        }
+        let replaced = before?.row.map { $0.sequence > header.lastSequence ? $0.byteCount : 0 } ?? 0
+        let others = pendingBytes - own.bytes
+        let room = (settings.pendingBytesMax - others) / 2
+        let wanted = own.bytes + turn.pendingBytes + edit.change.byteCount - replaced
+        if wanted > max(room, settings.contentBytesMax) { throw busy("pending bytes") }
+    }
+
+    /// Attaches targets that the edit names, or the default one of a project that never had any.
+    private func attach(
+        _ named: [TargetURL], to project: ProjectName, in turn: inout Turn
+    ) throws(Rejection) {
+        var record =
+            turn.projects[project] ?? projects[project] ?? ProjectRecord(name: project)
+        let wanted =
+            named.isEmpty && record.targets.isEmpty ? [TargetURL(defaultOf: project)] : named
+        var attached: [TargetURL] = []
+        for target in wanted {
+            if let known = record.targets.first(where: { $0.url == target }) {
+                guard known.isAttached else {
+                    throw Rejection(
+                        .targetDetached,
+                        "Target \(target) was detached from the project; an operator can attach "
+                            + "it again with 'syncd project'.")
+                }
+                continue
+            }
+            if let owner = turn.targetOwners[target] ?? targetOwners[target], owner != project {
+                throw Rejection(
+                    .targetTaken,
+                    "Target \(target) belongs to project \(owner); name another sandbox.")
+            }
+            record.targets.append(
+                TargetRecord(url: target, needsRefresh: record.eventNumber > 0))
+            attached.append(target)
+        }
+        if attached.isEmpty { return }
+        turn.projects[project] = record
+        for target in attached {
+            turn.targetOwners[target] = project
+            turn.tell(StatusEvent(.attached, project: project, target: target))
+        }
+    }
+
+    /// Puts the newest edit into its file's slot; what it replaces ends, or stays open in hand.
+    private func put(
+        _ edit: Edit, id: EditID, digest: UInt64, sequence: EditSequence, at index: FileIndex,
+        in turn: inout Turn
+    ) {
+        var slot = turn.files[index] ?? files[index]
+        let isNew = !slot.isPending
+        var open: OpenEdit?
+        turn.tell(
+            StatusEvent(
+                .accepted, project: slot.key.project, path: slot.key.path, sequence: sequence,
+                id: id))
+        if let old = slot.row {
+            let held = slot.inHand.flatMap { holds[$0] }
+            if let held, !held.isRefresh, held.sequence == old.sequence {
+                open = OpenEdit(sequence: old.sequence, id: old.id)
+            } else {
+                open = old.open
+                turn.tell(
+                    StatusEvent(
+                        .superseded, project: slot.key.project, path: slot.key.path,
+                        sequence: old.sequence, id: old.id, by: sequence))
+            }
+            if old.sequence > header.lastSequence { turn.pendingBytes -= old.byteCount }
+        }
+        slot.row = JournalRow(
+            sequence: sequence, file: slot.key, id: id, digest: digest,
+            expectedVersion: edit.expectedVersion, acceptedAt: turn.time,
+            isDelete: edit.change.isDelete, isExecutable: edit.change.isExecutable,
+            byteCount: edit.change.byteCount, open: open, failure: nil)
+        slot.content = edit.change.content
+        slot.trouble = .none
+        turn.files[index] = slot
+        turn.pendingFiles += isNew ? 1 : 0
+        turn.pendingBytes += edit.change.byteCount
+    }
+}
+
+extension FileChange {
+    /// The content of a put.
+    package var content: Content? {
+        switch self {
+        case .put(let content, _): content
+        case .delete: nil
+        }
+    }
+}

@@ -1,0 +1,117 @@
+extension CoordinatorMachine {
+    /// Fills the tables; every waiting row becomes ready, nothing is dispatched before the
+    /// incarnations of former epochs are accounted for (trace B7).
+    mutating func recover(_ snapshot: JournalSnapshot, at now: Instant) throws(JournalError) {
+        for project in snapshot.projects {
+            projects[project.name] = project
+            for target in project.targets where target.isAttached {
+                targetOwners[target.url] = project.name
+            }
+        }
+        for target in snapshot.projects.flatMap(\.targets) where !target.isAttached {
+            if targetOwners[target.url] == nil {
+                targetOwners[target.url] =
+                    snapshot.projects.first { $0.targets.contains { $0.url == target.url } }?.name
+            }
+        }
+        try recoverWindows(snapshot, at: now)
+        for row in snapshot.rows {
+            let index = files.claim(row.file)
+            guard files[index].row == nil else {
+                throw JournalError(
+                    .fatal,
+                    "The journal holds two rows for one file (sequences "
+                        + "\(files[index].row?.sequence.value ?? 0) and \(row.sequence)); "
+                        + "restore it from a backup or report this.")
+            }
+            var slot = files[index]
+            slot.row = row
+            install(index, slot, at: now)
+        }
+        for record in snapshot.incarnations {
+            membership.add(Member(record: record, state: .awaited))
+            awaited.insert(record.incarnation)
+        }
+        if !awaited.isEmpty {
+            let longest = Duration.milliseconds(
+                Int64(clamping: max(
+                    snapshot.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds)))
+            recoversUntil = now + longest + settings.margin
+        }
+    }
+
+    private mutating func recoverWindows(
+        _ snapshot: JournalSnapshot, at now: Instant
+    ) throws(JournalError) {
+        for segment in snapshot.acceptances {
+            guard let records = AcceptanceLog.unpack(segment) else {
+                throw unreadable("window", segment)
+            }
+            acceptanceLog.add(
+                turn: segment.turn, sequences: records.map(\.accepted.sequence),
+                byteCount: segment.bytes.count)
+            for record in records {
+                var window = windows[record.key] ?? ProducerWindow(heardAt: now)
+                if record.accepted.number < window.lowest {
+                    acceptanceLog.forget([record.accepted.sequence])
+                }
+                acceptanceLog.forget(window.accept(record.accepted))
+                windows[record.key] = window
+            }
+        }
+        for segment in snapshot.events {
+            guard let events = EventLogCodec.unpack(segment) else {
+                throw unreadable("event log", segment)
+            }
+            noteLogged(segment)
+            for event in events {
+                guard let id = event.id else { continue }
+                let key = ProducerKey(project: event.project, producer: id.producer)
+                if let end = EditEnd(event) {
+                    windows[key]?.setEnd(end, of: id.number)
+                } else if event.kind == .retried {
+                    windows[key]?.setEnd(nil, of: id.number)
+                }
+            }
+        }
+    }
+
+    private func unreadable(_ what: String, _ segment: JournalSegment) -> JournalError {
+        JournalError(
+            .fatal,
+            "The journal's \(what) can't be read at turn \(segment.turn) "
+                + "(\(segment.bytes.count) bytes, \(segment.count) records); restore the journal "
+                + "from a backup.")
+    }
+
+    /// Notes a segment of the event log.
+    mutating func noteLogged(_ segment: JournalSegment) {
+        logSegments.append(
+            (segment.turn, segment.first, segment.count, segment.bytes.count))
+        logEvents += segment.count
+        logBytes += segment.bytes.count
+    }
+
+    /// Ends the wait for former epochs when everyone has registered or the time is over.
+    ///
+    /// Those who did not register end in a turn first, so that their debts are journaled before
+    /// anything is dispatched.
+    mutating func finishRecovery(at now: Instant) {
+        guard let until = recoversUntil, turn == nil else { return }
+        if awaited.isEmpty {
+            recoversUntil = nil
+            for index in files.slots.indices where files[index].row?.open != nil {
+                if files[index].inHand == nil { inbox.append(.park(index)) }
+            }
+            return
+        }
+        let isRegistering = inbox.contains { input in
+            if case .register = input { true } else { false }
+        }
+        guard now >= until, !isRegistering, !isEndingAwaited else { return }
+        isEndingAwaited = true
+        for incarnation in awaited.sorted(by: { $0.count < $1.count }) {
+            inbox.append(.ended(incarnation, state: "ended"))
+        }
+    }
+}

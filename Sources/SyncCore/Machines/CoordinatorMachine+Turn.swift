@@ -1,0 +1,256 @@
+import DequeModule
+
+extension CoordinatorMachine {
+    /// Stages what was collected, and sends it to disk; one turn at a time.
+    mutating func closeTurn(at now: Instant, wall: Timestamp) {
+        guard turn == nil, !inbox.isEmpty || !acceptanceLog.removable.isEmpty else { return }
+        if let turnRetryAt {
+            guard now >= turnRetryAt else { return }
+            self.turnRetryAt = nil
+        }
+        var staged = Turn(number: lastTurn + 1, header: header, time: wall)
+        var edits = 0
+        var bytes = 0
+        while let input = inbox.popFirst() {
+            if case .edits(_, _, _, let items) = input {
+                let size = items.reduce(0) { sum, item in
+                    guard case .success(let edit) = item.edit else { return sum }
+                    return sum + edit.change.byteCount
+                }
+                inboxEdits -= items.count
+                inboxBytes -= size
+                edits += items.count
+                bytes += size
+            } else {
+                staged.kept.append(input)
+            }
+            stage(input, in: &staged, at: now)
+            if edits >= settings.turnEditsMax || bytes >= settings.turnBytesMax { break }
+        }
+        finish(&staged)
+        let isIdle =
+            staged.transaction.isEmpty && staged.transaction.header == header
+            && staged.files.isEmpty
+        turn = staged
+        if isIdle {
+            conclude(at: now)
+        } else {
+            for index in staged.files.keys { files[index].isStaged = true }
+            directives.append(.commit(staged.transaction))
+        }
+    }
+
+    private mutating func stage(_ input: Input, in staged: inout Turn, at now: Instant) {
+        switch input {
+        case .edits(let route, let project, let producer, let items):
+            stage(
+                edits: items, of: project, producer: producer, route: route, in: &staged, at: now)
+        case .reports(let incarnation, let reports):
+            stage(reports: reports, of: incarnation, in: &staged, at: now)
+        case .register(let route, let registration):
+            stage(registration, from: route, in: &staged, at: now)
+        case .ended(let incarnation, let state):
+            stageEnd(of: incarnation, state: state, in: &staged, at: now)
+        case .park(let index): stagePark(index, in: &staged)
+        case .files(let project, let after, let listed, let isLast):
+            stage(
+                files: listed, of: project, after: after, isLast: isLast, in: &staged)
+        case .refreshed(let target, let project):
+            stageRefreshed(target, of: project, in: &staged)
+        }
+    }
+
+    /// Derives what the journal must write from what the overlay says.
+    private mutating func finish(_ staged: inout Turn) {
+        for (index, slot) in staged.files { write(slot, over: files[index], in: &staged) }
+        carryOldAcceptances(into: &staged)
+        number(&staged)
+        var records = staged.carried
+        for (key, window) in staged.windows {
+            for number in window.order {
+                guard let accepted = window.records[number] else { continue }
+                records.append(AcceptanceLog.Record(key: key, accepted: accepted))
+            }
+        }
+        if !records.isEmpty {
+            staged.transaction.acceptances = JournalSegment(
+                turn: staged.number, first: 0, count: records.count,
+                bytes: AcceptanceLog.pack(records))
+        }
+        staged.transaction.acceptancesRemoved = acceptanceLog.removable
+        if let cleaned = staged.carriedFrom { staged.transaction.acceptancesRemoved.append(cleaned) }
+        staged.transaction.projects = staged.projects.values.sorted { $0.name < $1.name }
+        staged.transaction.eventsTrimmedThrough = trimmedThrough(adding: staged.events.count)
+        staged.transaction.header = staged.header
+    }
+
+    private func write(_ slot: FileSlot, over before: FileSlot, in staged: inout Turn) {
+        switch (before.row, slot.row) {
+        case (nil, nil): break
+        case (let old?, nil): staged.transaction.rowsRemoved.append(old.sequence)
+        case (let old?, let new?) where old.sequence == new.sequence:
+            if old.open != new.open || old.failure != new.failure {
+                staged.transaction.rowsAmended.append(new)
+            }
+        case (let old, let new?):
+            if let old {
+                let renumbered = staged.transaction.rowsRenumbered.first {
+                    $0.from == old.sequence
+                }?.to
+                if renumbered == new.sequence { return }
+                staged.transaction.rowsRemoved.append(renumbered ?? old.sequence)
+            }
+            staged.transaction.rowsWritten.append((new, slot.content))
+        }
+    }
+
+    /// Gives the events their numbers, dense over all and within each project.
+    private func number(_ staged: inout Turn) {
+        guard !staged.events.isEmpty else { return }
+        let first = staged.header.lastEvent + 1
+        for index in staged.events.indices {
+            let name = staged.events[index].project
+            var record = staged.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
+            record.eventNumber += 1
+            staged.projects[name] = record
+            staged.header.lastEvent += 1
+            staged.events[index].number = staged.header.lastEvent
+            staged.events[index].projectNumber = record.eventNumber
+        }
+        staged.transaction.events = JournalSegment(
+            turn: staged.number, first: first, count: staged.events.count,
+            bytes: EventLogCodec.pack(staged.events))
+    }
+
+    /// Carries the living records of the oldest segment when the window's log is mostly dead.
+    private func carryOldAcceptances(into staged: inout Turn) {
+        guard let oldest = acceptanceLog.turnToClean else { return }
+        staged.carriedFrom = oldest
+        for (key, window) in windows {
+            for accepted in window.accepted
+            where acceptanceLog.isLiving(accepted.sequence, in: oldest) {
+                staged.carried.append(AcceptanceLog.Record(key: key, accepted: accepted))
+            }
+        }
+    }
+
+    private func trimmedThrough(adding count: Int) -> UInt64? {
+        var events = logEvents + count
+        var bytes = logBytes
+        var through: UInt64?
+        for segment in logSegments {
+            guard events > settings.logEventsMax || bytes > settings.logBytesMax else { break }
+            events -= segment.count
+            bytes -= segment.byteCount
+            through = segment.turn
+        }
+        return through
+    }
+
+    // MARK: Back from the disk
+
+    /// Takes the result of the turn that was sent to disk.
+    package mutating func committed(_ error: JournalError?, at now: Instant) {
+        guard let error else {
+            conclude(at: now)
+            return
+        }
+        guard let failed = turn else { return }
+        turn = nil
+        if error.code != .unavailable {
+            directives.append(.halt(error.message))
+            return
+        }
+        abandon(failed, at: now)
+    }
+
+    /// Drops a turn whose transaction failed: tables stay as they were, the answer is `busy`.
+    private mutating func abandon(_ failed: Turn, at now: Instant) {
+        for reply in failed.replies {
+            var answers = reply.answers
+            for index in answers.indices {
+                guard case .success(let acceptance) = answers[index].result,
+                    acceptance.sequence > header.lastSequence
+                else { continue }
+                answers[index] = EditAnswer(
+                    number: answers[index].number, result: .failure(busy("journal")))
+            }
+            directives.append(.reply(reply.route, .edits(answers)))
+        }
+        for index in failed.files.keys {
+            files[index].isStaged = false
+            requeue(index, at: now)
+        }
+        // Producers were told `busy`; everything else is tried again, after a pause for the disk.
+        inbox.prepend(contentsOf: failed.kept)
+        turnRetryAt = now + settings.busyWait
+    }
+
+    /// Makes a committed turn true: tables, members, answers, events.
+    private mutating func conclude(at now: Instant) {
+        guard let done = turn else { return }
+        turn = nil
+        lastTurn = done.number
+        header = done.header
+        for (name, record) in done.projects { projects[name] = record }
+        for (target, owner) in done.targetOwners { targetOwners[target] = owner }
+        concludeWindows(done, at: now)
+        concludeLog(done)
+        for id in done.finished { release(id) }
+        for (id, hold) in done.adopted where !done.finished.contains(id) { take(hold, as: id) }
+        for page in done.pages { note(page) }
+        for (index, slot) in done.files { install(index, slot, at: now) }
+        for change in done.away { noteAway(change.target, cause: change.cause, at: now) }
+        for target in done.back { noteBack(target, at: now) }
+        for change in done.members { conclude(change, at: now) }
+        for owed in done.acknowledgements { acknowledge(owed) }
+        for reply in done.replies { directives.append(.reply(reply.route, .edits(reply.answers))) }
+        for want in done.wanted { addEndWaiter(want.id, in: want.project, want.route) }
+        tellEnds(done)
+        if !done.events.isEmpty { directives.append(.publish(done.events)) }
+        noteFlushes(done, at: now)
+    }
+
+    private mutating func concludeWindows(_ done: Turn, at now: Instant) {
+        acceptanceLog.removed(done.transaction.acceptancesRemoved)
+        if let segment = done.transaction.acceptances {
+            let fresh = done.windows.values.flatMap { $0.records.values.map(\.sequence) }
+            acceptanceLog.add(
+                turn: segment.turn, sequences: done.carried.map(\.accepted.sequence) + fresh,
+                byteCount: segment.bytes.count)
+        }
+        for (key, staged) in done.windows {
+            var window = windows[key] ?? ProducerWindow(heardAt: now)
+            for number in staged.order {
+                guard let accepted = staged.records[number] else { continue }
+                if number < window.lowest {
+                    acceptanceLog.forget([accepted.sequence])
+                } else {
+                    acceptanceLog.forget(window.accept(accepted))
+                }
+            }
+            windows[key] = window
+        }
+        for end in done.ends { windows[end.key]?.setEnd(end.end, of: end.number) }
+    }
+
+    private mutating func concludeLog(_ done: Turn) {
+        if let segment = done.transaction.events { noteLogged(segment) }
+        guard let through = done.transaction.eventsTrimmedThrough else { return }
+        while let first = logSegments.first, first.turn <= through {
+            logSegments.removeFirst()
+            logEvents -= first.count
+            logBytes -= first.byteCount
+        }
+    }
+
+    /// Forgets producers that were not heard for ten minutes.
+    mutating func forgetProducers(at now: Instant) {
+        guard now >= forgetsAt, turn == nil else { return }
+        forgetsAt = now + min(settings.producerMemory, .seconds(30))
+        for (key, window) in windows where window.heardAt + settings.producerMemory <= now {
+            acceptanceLog.forget(window.accepted.map(\.sequence))
+            windows[key] = nil
+        }
+    }
+}

@@ -1,0 +1,60 @@
+/// Limits and times of a coordinator; the defaults are the design's (§5).
+package struct CoordinatorSettings: Sendable {
+    /// Edits in one turn.
+    package var turnEditsMax = 1_000
+    /// Bytes of content in one turn.
+    package var turnBytesMax = 4 << 20
+    /// Edits that may wait for the turn on its way to disk; more get `busy`.
+    package var inboxEditsMax = 16_384
+    /// Bytes of content that may wait likewise.
+    package var inboxBytesMax = 96 << 20
+    /// Content of one edit, in bytes.
+    package var contentBytesMax = 16 << 20
+    /// Pending content in memory, in bytes; beyond it is read back from the journal.
+    package var memoryBytesMax = 256 << 20
+    /// Pending content on disk, in bytes.
+    package var pendingBytesMax = 8 << 30
+    /// Pending files, the failed ones included.
+    package var pendingFilesMax = 1_000_000
+    /// Producers that are remembered.
+    package var producersMax = 10_000
+    /// A producer is forgotten this long after its last message.
+    package var producerMemory: Duration = .seconds(600)
+    /// Assignments in hand, per worker.
+    package var workerAssignmentsMax = 256
+    /// Content in hand, per worker, in bytes; one edit always fits.
+    package var workerBytesMax = 64 << 20
+    /// Assignments in hand, per target.
+    package var targetAssignmentsMax = 32
+    /// Contents that are being read back, in bytes; one always fits.
+    package var loadingBytesMax = 32 << 20
+    /// Clients that wait for an end or a flush.
+    package var waitersMax = 10_000
+    /// Files that all flushes together may wait for.
+    package var flushFilesMax = 4_000_000
+    /// Events that the log keeps …
+    package var logEventsMax = 1_000_000
+    /// … and their bytes.
+    package var logBytesMax = 256 << 20
+    /// How long a lease lasts.
+    package var lease: Duration = .milliseconds(2_500)
+    /// Time after a lease before its files move on.
+    package var margin: Duration = .milliseconds(500)
+    /// What a client is told to wait after `busy`.
+    package var busyWait: Duration = .milliseconds(200)
+    /// When an attempt is made again.
+    package var retry = RetrySchedule()
+    /// First and longest wait between probes of a target that is away.
+    package var probeWait: Duration = .seconds(1)
+    /// Longest wait between probes.
+    package var probeWaitMax: Duration = .seconds(30)
+    /// How often the marker of each attached target is read while all is well.
+    package var markerInterval: Duration = .seconds(30)
+    /// A pass that comes later than this after its deadline moves all leases.
+    package var latenessTolerance: Duration = .milliseconds(100)
+    /// Take over a store that belongs to another journal, or is ahead of this one.
+    package var isAdopting = false
+
+    /// The design's defaults.
+    package init() {}
+}

@@ -1,0 +1,143 @@
+/// Where a file stands, for the dispatcher.
+package enum FilePhase: UInt8, Sendable {
+    /// Nothing to do.
+    case rest
+    /// Queued for its owner.
+    case ready
+    /// Waits for a related path that goes first.
+    case blocked
+    /// Waits for its next try.
+    case delayed
+    /// Waits for a target that is away.
+    case parked
+    /// Its content is being read back.
+    case loading
+    /// With a worker.
+    case inHand
+    /// In the failed list.
+    case failed
+}
+
+/// What went wrong so far with a file's newest edit.
+struct Trouble: Sendable {
+    /// Attempts that count.
+    var attempts = 0
+    /// Not before this.
+    var dueAt: Instant?
+    /// Since when something of another shape is in the way.
+    var shapeSince: Instant?
+    /// Last failure.
+    var cause: Failure?
+    /// The version that the store gave it.
+    var stored: Version?
+    /// Where it is visible already.
+    var visible: [TargetURL] = []
+    /// Where it failed for good.
+    var failedIn: [TargetURL] = []
+    /// Whether the event `parked` was told.
+    var isParkedTold = false
+}
+
+/// A ``Trouble`` on the heap: most files have none.
+indirect enum TroubleBox: Sendable {
+    case none
+    case some(Trouble)
+
+    var value: Trouble {
+        switch self {
+        case .none: Trouble()
+        case .some(let trouble): trouble
+        }
+    }
+
+    mutating func change(_ body: (inout Trouble) -> Void) {
+        var trouble = value
+        body(&trouble)
+        self = .some(trouble)
+    }
+}
+
+/// All that the coordinator knows of one file that is not at rest.
+///
+///     rest ──accept──▶ ready ──dispatch──▶ inHand ──outcome──▶ rest
+///                      ready ◀─▶ blocked, loading      │
+///                      ready ◀── delayed, parked ◀─────┤
+///                                     failed ◀─────────┘
+///
+/// A newer edit replaces `row` in every phase; in `inHand` the older edit stays as `row.open`.
+struct FileSlot: Sendable {
+    let key: FileKey
+    /// The newest edit: waiting, failed, or itself in hand.
+    var row: JournalRow?
+    /// Its content, unless it was spilled.
+    var content: Content?
+    /// The assignment on the way.
+    var inHand: AssignmentID?
+    /// Where the store's newest version is to be written again, and which sequence it has.
+    var refresh: [TargetURL] = []
+    var refreshSequence = EditSequence.none
+    var trouble = TroubleBox.none
+    var phase = FilePhase.rest
+    /// Raised whenever the slot is queued anew; older entries in queues are void.
+    var stamp: UInt32 = 0
+    /// Changed by the turn on its way to disk: not dispatched until that has come back.
+    var isStaged = false
+
+    init(key: FileKey) { self.key = key }
+
+    /// Whether anything is left to do, the failed list included.
+    var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
+
+    /// By what its turn in the queue is decided.
+    var queueSequence: EditSequence { row?.sequence ?? refreshSequence }
+
+    /// Bytes of content on disk.
+    var byteCount: Int { row?.byteCount ?? 0 }
+}
+
+/// The slots of all files not at rest; an index stays a file's own while it is pending.
+struct FileTable: Sendable {
+    private(set) var slots: [FileSlot] = []
+    private var indexes: [FileKey: FileIndex] = [:]
+    private var free: [FileIndex] = []
+
+    /// Files with a slot.
+    var count: Int { indexes.count }
+
+    /// The slot of an index.
+    subscript(index: FileIndex) -> FileSlot {
+        get { slots[index] }
+        _modify { yield &slots[index] }
+    }
+
+    /// A file's index, if it has a slot.
+    func index(of key: FileKey) -> FileIndex? { indexes[key] }
+
+    /// A file's index; makes a slot at rest when it has none.
+    mutating func claim(_ key: FileKey) -> FileIndex {
+        if let index = indexes[key] { return index }
+        let index: FileIndex
+        if let reused = free.popLast() {
+            index = reused
+            let stamp = slots[index].stamp
+            slots[index] = FileSlot(key: key)
+            slots[index].stamp = stamp &+ 1
+        } else {
+            index = slots.count
+            slots.append(FileSlot(key: key))
+        }
+        indexes[key] = index
+        return index
+    }
+
+    /// Gives the slot of a file at rest back.
+    mutating func release(_ index: FileIndex) {
+        precondition(!slots[index].isPending, "a pending file was released")
+        indexes[slots[index].key] = nil
+        slots[index].stamp &+= 1
+        slots[index].content = nil
+        slots[index].trouble = .none
+        slots[index].phase = .rest
+        free.append(index)
+    }
+}

@@ -1,0 +1,72 @@
+/// A worker's life as the coordinator sees it.
+package enum MemberState: String, Sendable {
+    /// Gets work.
+    case live
+    /// Gets nothing new.
+    case draining
+    /// Its lease has run out: no work, its files move on after the margin or proof of death.
+    case expelled
+    /// A newer process bears its label.
+    case replaced
+    /// Known from the journal, not yet heard in this epoch.
+    case awaited
+}
+
+/// One incarnation that may still act.
+struct Member: Sendable {
+    let record: IncarnationRecord
+    var state: MemberState
+    var route: WorkerRoute?
+    var registration: UInt64 = 0
+    var capacity = 0
+    /// Assignments in hand.
+    var holds: Set<AssignmentID> = []
+    var byteCount = 0
+    /// Credit used, per project.
+    var projects: [ProjectName: Int] = [:]
+    /// Targets that it was given work for: there it owes a revocation if it ends badly.
+    var touched: Set<TargetURL> = []
+    /// When its files may move on (set when it is expelled or replaced).
+    var handOnAt: Instant?
+
+    var isAssignable: Bool { state == .live && route != nil }
+}
+
+/// Joined, expelled, gone: who the workers are.
+///
+///     (awaited) ──register──▶ live ──drain──▶ draining ──leave──▶ gone
+///                             live, draining ──lease ends──▶ expelled ──margin, proof──▶ gone
+///                             live, draining ──label taken──▶ replaced ──lease, proof──▶ gone
+struct Membership: Sendable {
+    private(set) var members: [Incarnation: Member] = [:]
+    /// The incarnation that bears a label now.
+    private(set) var bearer: [WorkerLabel: Incarnation] = [:]
+
+    subscript(incarnation: Incarnation) -> Member? {
+        get { members[incarnation] }
+        _modify { yield &members[incarnation] }
+    }
+
+    /// Adds a member that bears its label from now on.
+    mutating func add(_ member: Member) {
+        members[member.record.incarnation] = member
+        bearer[member.record.label] = member.record.incarnation
+    }
+
+    /// Removes a member.
+    mutating func remove(_ incarnation: Incarnation) -> Member? {
+        guard let member = members.removeValue(forKey: incarnation) else { return nil }
+        if bearer[member.record.label] == incarnation { bearer[member.record.label] = nil }
+        return member
+    }
+
+    /// The member of a process.
+    func member(ofLife life: UInt64) -> Incarnation? {
+        members.first { $0.value.record.life == life }?.key
+    }
+
+    /// Whoever may be given work, by label.
+    var assignable: [WorkerLabel: Incarnation] {
+        bearer.filter { members[$0.value]?.isAssignable ?? false }
+    }
+}
