@@ -91,6 +91,7 @@ package struct CoordinatorMachine: Sendable {
     var isEndingAwaited = false
     var hasAdopted = false
     var expectedPassAt: Instant?
+    var passedAt: Instant?
     var forgetsAt: Instant
 
     var directives: [CoordinatorDirective] = []
@@ -123,7 +124,11 @@ package struct CoordinatorMachine: Sendable {
     /// When the machine wants to be called again at the latest; nil when nothing is due.
     package var nextDeadline: Instant? {
         var deadlines: [Instant] = []
-        if let next = leases.nextDeadline { deadlines.append(next) }
+        if let next = leases.nextDeadline {
+            deadlines.append(next)
+            // Often enough that a pause of this process is noticed as one (see `pass`).
+            if let passedAt { deadlines.append(passedAt + settings.lease / 10) }
+        }
         if let next = delayed.min?.dueAt { deadlines.append(next) }
         if let next = board.nextDeadline { deadlines.append(next) }
         if let recoversUntil { deadlines.append(recoversUntil) }
@@ -214,6 +219,7 @@ package struct CoordinatorMachine: Sendable {
             listForRefills(at: now)
             dispatch(at: now)
         }
+        passedAt = now
         expectedPassAt = nextDeadline
     }
 }

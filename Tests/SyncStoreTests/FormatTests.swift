@@ -1,0 +1,106 @@
+import Foundation
+import GRDB
+import SyncCore
+import SyncTestKit
+import Testing
+
+@testable import SyncStore
+
+@Suite struct FormatTests {
+    let folder: TemporaryFolder
+    let file: String
+
+    init() throws {
+        folder = try TemporaryFolder()
+        file = folder.file("data.db")
+    }
+
+    @Test func `a file of a newer syncd is refused and left as it is`() async throws {
+        await (try SQLiteStore(file: file)).close()
+        try await change("PRAGMA user_version = 99", schema: .store)
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: file))
+        let error = await #expect(throws: StoreError.self) { try await SQLiteStore(file: file) }
+        #expect(error?.code == .corrupt)
+        #expect(error?.message.contains("newer") == true)
+        let reading = await #expect(throws: StoreError.self) {
+            try await SQLiteStore(readingOnly: file)
+        }
+        #expect(reading?.message == error?.message)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == bytes)
+    }
+
+    @Test func `a store is no journal, a journal no store, and another database neither`()
+        async throws
+    {
+        let store = folder.file("store.db")
+        await (try SQLiteStore(file: store)).close()
+        let error = await #expect(throws: JournalError.self) {
+            try await SQLiteJournal(file: store)
+        }
+        #expect(error?.code == .fatal)
+        #expect(error?.message.contains("is no journal of syncd") == true)
+        await (try SQLiteJournal(file: file)).close()
+        let other = await #expect(throws: StoreError.self) { try await SQLiteStore(file: file) }
+        #expect(other?.code == .corrupt)
+        let foreign = folder.file("foreign.db")
+        try await change(
+            "CREATE TABLE t (x)", schema: Schema(noun: "thing", applicationID: 0, migrations: []),
+            file: foreign)
+        await #expect(throws: StoreError.self) { try await SQLiteStore(file: foreign) }
+    }
+
+    @Test func `a file that is no database is refused and left as it is`() async throws {
+        let bytes = Data(String(repeating: "not a database\n", count: 100).utf8)
+        try bytes.write(to: URL(fileURLWithPath: file))
+        let error = await #expect(throws: JournalError.self) { try await SQLiteJournal(file: file) }
+        #expect(error?.code == .fatal)
+        #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == bytes)
+    }
+
+    @Test func `a directory that is missing is named with what to do`() async throws {
+        let missing = folder.file("missing/data.db")
+        let error = await #expect(throws: JournalError.self) {
+            try await SQLiteJournal(file: missing)
+        }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains("directory exists") == true)
+        let store = await #expect(throws: StoreError.self) { try await SQLiteStore(file: missing) }
+        #expect(store?.code == .unavailable)
+        #expect(store?.message.contains("directory exists") == true)
+    }
+
+    @Test func `a row that makes no sense is corruption, not a crash`() async throws {
+        let store = try await SQLiteStore(file: file)
+        _ = try await store.apply([.put(1, .named("a"))])
+        try await change("UPDATE files SET path = '../a'", schema: .store)
+        let error = await #expect(throws: StoreError.self) {
+            try await store.files(of: .demo, after: nil, countMax: 5)
+        }
+        #expect(error?.code == .corrupt)
+    }
+
+    @Test(arguments: [
+        (CInt(13), SQLiteFailure.Kind.unavailable), (5, .unavailable), (261, .unavailable),
+        (6, .unavailable), (8, .unavailable), (14, .unavailable), (10, .unavailable),
+        (778, .unavailable), (1_034, .corrupt), (1_290, .corrupt), (11, .corrupt), (267, .corrupt),
+        (26, .corrupt), (8_458, .corrupt), (18, .refused), (19, .refused), (1_555, .refused),
+    ])
+    func `each result code says whether to try again, to stop, or to leave one edit out`(
+        code: CInt, kind: SQLiteFailure.Kind
+    ) {
+        let failure = SQLiteFailure(
+            DatabaseError(
+                resultCode: ResultCode(rawValue: code), message: "secret", sql: "secret",
+                arguments: ["secret"]), task: "try", file: "/x")
+        #expect(failure.kind == kind)
+        #expect(!failure.message.contains("secret"))
+        #expect(failure.message.contains("/x") && failure.message.contains("\(code)"))
+    }
+
+    private func change(_ sql: String, schema: Schema, file: String? = nil) async throws {
+        let connection = try await Connection.open(
+            file ?? self.file, schema: schema, options: SQLiteOptions())
+        try await connection.perform("change it") { try SQLStatement($0, sql).run() }
+        await connection.close()
+    }
+}

@@ -1,0 +1,264 @@
+package import SyncCore
+
+/// One coordinator, some workers, a store and sandboxes, all in memory, on a hand-moved clock.
+///
+/// Messages are delivered when ``settle()`` is called, in the order sent; a test takes a step, looks,
+/// and takes the next. Links can be cut, workers paused or killed, the coordinator restarted.
+package final class MachineCluster {
+    /// One worker process.
+    package final class WorkerNode {
+        package let label: WorkerLabel
+        package let life: UInt64
+        package var machine: WorkerMachine
+        package var route: WorkerRoute
+        package var inbox: [CoordinatorMessage] = []
+        /// Steps that were begun and are not finished while the worker is paused or its targets hang.
+        package var steps: [WorkerDirective] = []
+        package var isAlive = true
+        package var isPaused = false
+        package var isCut = false
+        package var exit: WorkerExit?
+        /// Whether begun steps stay unfinished.
+        package var holdsSteps = false
+
+        init(label: WorkerLabel, life: UInt64, machine: WorkerMachine, route: WorkerRoute) {
+            self.label = label
+            self.life = life
+            self.machine = machine
+            self.route = route
+        }
+    }
+
+    package var now = Instant(nanoseconds: 1_000_000_000)
+    package var settings: CoordinatorSettings
+    package var journal: JournalModel
+    package var store = StoreModel()
+    package var sandboxes: [TargetURL: SandboxModel] = [:]
+    package var coordinator: CoordinatorMachine
+    package private(set) var workers: [WorkerNode] = []
+    package private(set) var replies: [(route: ClientRoute, reply: ClientReply)] = []
+    package private(set) var published: [StatusEvent] = []
+    package private(set) var hints: [WorkerHint] = []
+    package private(set) var halted: String?
+    /// Whether a turn that was sent to disk stays there until ``finishCommit()``.
+    package var holdsCommits = false
+    private var onDisk: JournalTransaction?
+    private var toCoordinator: [(WorkerRoute, WorkerMessage)] = []
+    private var epochs: UInt64 = 1
+    private var lives: UInt64 = 100
+    private var routes: UInt8 = 0
+    private var requests: UInt64 = 0
+
+    package init(settings: CoordinatorSettings = CoordinatorSettings()) throws {
+        self.settings = settings
+        journal = JournalModel(journal: JournalID(bits: 7))
+        coordinator = try CoordinatorMachine(
+            settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: 1), at: now)
+    }
+
+    // MARK: Actors
+
+    @discardableResult
+    package func addWorker(_ name: String) throws -> WorkerNode {
+        guard let label = Name(name) else { throw KitError("bad name \(name)") }
+        lives += 1
+        let settings = WorkerSettings(
+            label: label, life: lives, bootID: "boot", localRootID: "root", schemes: ["local"])
+        let node = WorkerNode(
+            label: label, life: lives,
+            machine: WorkerMachine(settings: settings, identity: store.identity),
+            route: freshRoute())
+        workers.append(node)
+        settle()
+        return node
+    }
+
+    package func kill(_ node: WorkerNode) {
+        node.isAlive = false
+        node.inbox = []
+        workers.removeAll { $0 === node }
+    }
+
+    /// The worker's connection breaks and is made anew: what was under way is lost.
+    package func reconnect(_ node: WorkerNode) {
+        toCoordinator.removeAll { $0.0 == node.route }
+        node.inbox = []
+        node.route = freshRoute()
+    }
+
+    private func freshRoute() -> WorkerRoute {
+        routes += 1
+        return WorkerRoute(id: [0, routes])
+    }
+
+    /// The coordinator dies; what was not committed is gone. It starts again from the journal.
+    package func restartCoordinator() throws {
+        epochs += 1
+        onDisk = nil
+        toCoordinator = []
+        coordinator = try CoordinatorMachine(
+            settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: epochs), at: now)
+        for node in workers { node.inbox = [] }
+    }
+
+    // MARK: Clients
+
+    @discardableResult
+    package func request(_ request: ClientRequest) -> ClientRoute {
+        requests += 1
+        let route = ClientRoute(envelope: [[1]], request: Array(String(requests).utf8))
+        coordinator.receive(request, from: route, at: now)
+        return route
+    }
+
+    package func answers(to route: ClientRoute) -> [ClientReply] {
+        replies.filter { $0.route == route }.map(\.reply)
+    }
+
+    // MARK: Time
+
+    package func advance(by duration: Duration, step: Duration = .milliseconds(100)) {
+        let end = now + duration
+        while now < end {
+            now = min(now + step, end)
+            settle()
+        }
+    }
+
+    /// Lets everything happen that can happen without time passing.
+    package func settle() {
+        var quiet = 0
+        while quiet < 2 {
+            let moved = round()
+            quiet = moved ? 0 : quiet + 1
+        }
+    }
+
+    private func round() -> Bool {
+        var moved = false
+        let messages = toCoordinator
+        toCoordinator = []
+        for (route, message) in messages {
+            moved = true
+            coordinator.hear(message, from: route, at: now)
+        }
+        coordinator.pass(
+            at: now, wall: Timestamp(milliseconds: now.nanoseconds / 1_000_000), isDrained: true)
+        moved = runCoordinator() || moved
+        for node in workers where !node.isPaused && node.exit == nil {
+            let inbox = node.inbox
+            node.inbox = []
+            for message in inbox {
+                moved = true
+                node.machine.hear(message, at: now)
+            }
+            node.machine.pass(at: now)
+            moved = collect(node) || moved
+            if !node.holdsSteps { moved = finishSteps(of: node) || moved }
+        }
+        return moved
+    }
+
+    private func runCoordinator() -> Bool {
+        let directives = coordinator.takeDirectives()
+        for directive in directives {
+            switch directive {
+            case .commit(let transaction):
+                onDisk = transaction
+                if !holdsCommits { finishCommit() }
+            case .reply(let route, let reply): replies.append((route, reply))
+            case .send(let route, let message):
+                for node in workers where node.route == route && !node.isCut {
+                    node.inbox.append(message)
+                }
+            case .publish(let events): published += events
+            case .hint(let hint): hints.append(hint)
+            case .load(let sequences):
+                coordinator.loaded(sequences, journal.contents, at: now)
+            case .readEvents(let query):
+                coordinator.eventsRead(query, journal.snapshot.events)
+            case .halt(let reason): halted = reason
+            }
+        }
+        return !directives.isEmpty
+    }
+
+    /// The turn on disk comes back.
+    package func finishCommit() {
+        guard let transaction = onDisk else { return }
+        onDisk = nil
+        let error = journal.commit(transaction)
+        coordinator.committed(error, at: now)
+    }
+
+    /// Whether a turn is on its way to disk.
+    package var isCommitting: Bool { onDisk != nil }
+
+    private func collect(_ node: WorkerNode) -> Bool {
+        let directives = node.machine.takeDirectives()
+        var moved = false
+        for directive in directives {
+            switch directive {
+            case .send(let message):
+                moved = true
+                if !node.isCut { toCoordinator.append((node.route, message)) }
+            case .lease: break
+            case .exit(let reason): node.exit = reason
+            case .bind, .apply, .read, .prepare, .write, .probe, .list:
+                moved = true
+                node.steps.append(directive)
+            }
+        }
+        return moved
+    }
+
+    /// Carries out what a worker has begun.
+    @discardableResult
+    package func finishSteps(of node: WorkerNode) -> Bool {
+        let steps = node.steps
+        node.steps = []
+        for step in steps { finish(step, of: node) }
+        return !steps.isEmpty
+    }
+
+    private func finish(_ step: WorkerDirective, of node: WorkerNode) {
+        switch step {
+        case .bind(let id, _):
+            store.journal = id
+            node.machine.storeBound(nil, at: now)
+        case .apply(let batch):
+            let edits = batch.compactMap { assignment -> SequencedEdit? in
+                guard case .edit(let edit) = assignment.task else { return nil }
+                return edit
+            }
+            node.machine.stored(batch.map(\.id), store.apply(edits), at: now)
+        case .read(let assignment):
+            node.machine.read(assignment.id, .success(store.newest(assignment.file)), at: now)
+        case .prepare(let preparation):
+            let result = sandboxes[preparation.target.url, default: SandboxModel()]
+                .prepare(preparation)
+            node.machine.prepared(preparation, result, at: now)
+        case .write(let id, let target, let edit, let stage):
+            let error = sandboxes[target, default: SandboxModel()].write(edit, through: stage)
+            node.machine.wrote(id, target, error, at: now)
+        case .probe(let target, _):
+            let sandbox = sandboxes[target.url] ?? SandboxModel()
+            if let failure = sandbox.failure {
+                node.machine.probed(target, .failure(failure), at: now)
+            } else {
+                let finding = sandbox.finding(for: target, journal: journal.snapshot.header.journal)
+                node.machine.probed(target, .success(finding ?? .well), at: now)
+            }
+        case .list(let project, let after, let countMax):
+            let page = store.files(of: project, after: after, countMax: countMax)
+            node.machine.listed(project, after: after, countMax: countMax, .success(page))
+        case .send, .lease, .exit: break
+        }
+    }
+}
+
+/// A test's own mistake.
+package struct KitError: Error, CustomStringConvertible {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}

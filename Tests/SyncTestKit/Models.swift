@@ -1,0 +1,185 @@
+package import SyncCore
+
+/// A journal in memory that keeps what was committed and nothing else.
+package struct JournalModel {
+    package private(set) var snapshot: JournalSnapshot
+    package private(set) var contents: [EditSequence: Content] = [:]
+    private var rows: [EditSequence: JournalRow] = [:]
+    private var projects: [ProjectName: ProjectRecord] = [:]
+    private var incarnations: [Incarnation: IncarnationRecord] = [:]
+    /// Whether the next commits fail with `unavailable`.
+    package var isFull = false
+
+    package init(journal: JournalID) {
+        snapshot = JournalSnapshot(header: JournalHeader(journal: journal))
+    }
+
+    package mutating func commit(_ transaction: JournalTransaction) -> JournalError? {
+        if isFull { return JournalError(.unavailable, "The disk is full; make room.") }
+        for (from, to) in transaction.rowsRenumbered {
+            guard let row = rows.removeValue(forKey: from) else { continue }
+            rows[to] = row
+            contents[to] = contents.removeValue(forKey: from)
+        }
+        for sequence in transaction.rowsRemoved {
+            rows[sequence] = nil
+            contents[sequence] = nil
+        }
+        for (row, content) in transaction.rowsWritten {
+            rows[row.sequence] = row
+            contents[row.sequence] = content
+        }
+        for row in transaction.rowsAmended { rows[row.sequence] = row }
+        for project in transaction.projects { projects[project.name] = project }
+        for record in transaction.incarnationsAdded { incarnations[record.incarnation] = record }
+        for incarnation in transaction.incarnationsEnded { incarnations[incarnation] = nil }
+        if let segment = transaction.events { snapshot.events.append(segment) }
+        if let segment = transaction.acceptances { snapshot.acceptances.append(segment) }
+        if let through = transaction.eventsTrimmedThrough {
+            snapshot.events.removeAll { $0.turn <= through }
+        }
+        snapshot.acceptances.removeAll {
+            transaction.acceptancesRemoved.contains($0.turn)
+        }
+        snapshot.header = transaction.header
+        snapshot.lastTurn = transaction.turn
+        snapshot.rows = rows.values.sorted { $0.sequence < $1.sequence }
+        snapshot.projects = projects.values.sorted { $0.name < $1.name }
+        snapshot.incarnations = incarnations.values.sorted {
+            $0.incarnation.description < $1.incarnation.description
+        }
+        return nil
+    }
+
+    /// All events, unpacked, oldest first.
+    package var events: [StatusEvent] {
+        snapshot.events.flatMap { EventLogCodec.unpack($0) ?? [] }
+    }
+}
+
+/// A store in memory, fenced as the contract says.
+package struct StoreModel {
+    package private(set) var versions: [FileKey: [StoredVersion]] = [:]
+    package private(set) var highest = EditSequence.none
+    package var journal: JournalID?
+    /// Whether every call fails.
+    package var isAway = false
+
+    package init() {}
+
+    package var identity: StoreIdentity {
+        StoreIdentity(id: "00000000000000aa", journal: journal, highestSequence: highest)
+    }
+
+    package mutating func apply(_ edits: [SequencedEdit]) -> Result<[Applied], StoreError> {
+        if isAway { return .failure(StoreError(.unavailable, "The store does not answer.")) }
+        return .success(edits.map { apply($0) })
+    }
+
+    private mutating func apply(_ edit: SequencedEdit) -> Applied {
+        let newest = versions[edit.file]?.last
+        if let newest, newest.sequence == edit.sequence { return .known(newest.version) }
+        if let newest, newest.sequence > edit.sequence { return .stale(by: newest.sequence) }
+        let current = newest?.version ?? .none
+        if let expected = edit.expectedVersion, expected != current {
+            return .conflict(current: current)
+        }
+        versions[edit.file, default: []].append(
+            StoredVersion(
+                path: edit.file.path, version: current.next, sequence: edit.sequence, id: edit.id,
+                acceptedAt: edit.acceptedAt, change: edit.change))
+        highest = max(highest, edit.sequence)
+        return .applied(current.next)
+    }
+
+    package func newest(_ file: FileKey) -> StoredVersion? { versions[file]?.last }
+
+    package func files(
+        of project: ProjectName, after: EditPath?, countMax: Int
+    ) -> [StoredFile] {
+        let found = versions.compactMap { key, kept -> StoredFile? in
+            guard key.project == project, after.map({ $0 < key.path }) ?? true,
+                let newest = kept.last
+            else { return nil }
+            return StoredFile(
+                path: key.path, version: newest.version, sequence: newest.sequence,
+                isDeleted: newest.change.isDelete, isExecutable: newest.change.isExecutable,
+                byteCount: newest.change.byteCount, digest: 0)
+        }
+        return Array(found.sorted { $0.path < $1.path }.prefix(countMax))
+    }
+}
+
+/// A sandbox in memory: files, marker, stages; fenced by stage as the contract says.
+package struct SandboxModel {
+    package private(set) var files: [EditPath: FileChange] = [:]
+    package var marker: SandboxMarker?
+    package private(set) var stages: Set<StageName> = []
+    package private(set) var revoked: Set<StageName> = []
+    /// What every call answers while it is away.
+    package var failure: SandboxError?
+    /// What writes of a path answer.
+    package var failures: [EditPath: SandboxError] = [:]
+
+    package init() {}
+
+    package mutating func prepare(_ preparation: Preparation) -> Result<TargetFinding, SandboxError>
+    {
+        if let failure { return .failure(failure) }
+        if let finding = finding(for: preparation.target, journal: preparation.marker.journal) {
+            return .success(finding)
+        }
+        marker = preparation.marker
+        for debt in preparation.target.debts {
+            revoke(StageName(incarnation: debt, generation: preparation.target.generation))
+        }
+        if preparation.target.revokesOthers {
+            for stage in stages where stage != preparation.stage { revoke(stage) }
+        }
+        if revoked.contains(preparation.stage) {
+            return .failure(
+                SandboxError(.worker, code: SandboxError.revokedCode, "This stage is revoked."))
+        }
+        stages.insert(preparation.stage)
+        return .success(.marked)
+    }
+
+    package func finding(for target: AssignedTarget, journal: JournalID) -> TargetFinding? {
+        guard let marker else { return target.isMarked ? .blank : nil }
+        if marker.journal != journal { return .taken(by: "journal \(marker.journal)") }
+        if marker.project != target.project { return .taken(by: marker.project.text) }
+        if target.isMarked, marker.generation != target.generation { return .rolledBack }
+        return nil
+    }
+
+    private mutating func revoke(_ stage: StageName) {
+        stages.remove(stage)
+        revoked.insert(stage)
+    }
+
+    package mutating func write(_ edit: SandboxEdit, through stage: StageName) -> SandboxError? {
+        if let failure { return failure }
+        if let failure = failures[edit.path] { return failure }
+        guard stages.contains(stage) else {
+            return SandboxError(.worker, code: SandboxError.revokedCode, "This stage is revoked.")
+        }
+        switch edit.change {
+        case .delete: files[edit.path] = nil
+        case .put:
+            let isBlocked = files.keys.contains { $0 != edit.path && $0.isRelated(to: edit.path) }
+            if isBlocked {
+                return SandboxError(.shape, code: "ENOTDIR", "Another shape is in the way.")
+            }
+            files[edit.path] = edit.change
+        }
+        return nil
+    }
+
+    /// The sandbox comes back empty.
+    package mutating func wipe() {
+        files = [:]
+        marker = nil
+        stages = []
+        revoked = []
+    }
+}
