@@ -25,7 +25,8 @@ import Testing
         #expect(cluster.journal.snapshot.rows.isEmpty)
     }
 
-    @Test func `one project may fill half of a limit, and its pending files stay editable`() throws {
+    @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
+    {
         var settings = CoordinatorSettings()
         settings.pendingFilesMax = 10
         let cluster = try MachineCluster(settings: settings)
@@ -89,10 +90,12 @@ import Testing
             .file, code: "EACCES", "Permission denied; mend the mode.")
         cluster.push(MachineCluster.put("a", "x"), number: 1)
         let flush = cluster.request(.flush(project: MachineCluster.project, prefix: ""))
-        guard case .blocked(let causes, let count)? = { () -> ClientReply? in
-            cluster.settle()
-            return cluster.answers(to: flush).first
-        }() else {
+        guard
+            case .blocked(let causes, let count)? = { () -> ClientReply? in
+                cluster.settle()
+                return cluster.answers(to: flush).first
+            }()
+        else {
             Issue.record("not blocked")
             return
         }

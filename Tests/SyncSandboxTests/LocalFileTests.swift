@@ -45,6 +45,7 @@ struct LocalFileTests {
                 continuation.resume(returning: (torn, seen.count))
             }
         }
+        defer { isOver.set() }
         for count in 1...1_000 { try await writer.apply(edit(count), through: stage) }
         isOver.set()
         let (tornCount, seenCount) = await torn
@@ -155,6 +156,7 @@ struct LocalFileTests {
                 continuation.resume(returning: swaps)
             }
         }
+        defer { isOver.set() }
         var (landed, refused) = (0, 0)
         for count in 0..<3_000 {
             do {
@@ -192,6 +194,7 @@ struct LocalFileTests {
                 continuation.resume(returning: swaps)
             }
         }
+        defer { isOver.set() }
         for _ in 0..<3_000 { try await writer.apply(delete("x"), through: stage) }
         isOver.set()
         #expect(await swaps > 0)

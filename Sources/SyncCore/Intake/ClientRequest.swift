@@ -192,6 +192,16 @@ package struct QueueReport: Sendable, Equatable {
         package var eventNumber: UInt64
         /// Its targets.
         package var targets: [Target]
+
+        /// Describes a project.
+        package init(
+            name: ProjectName, counts: Counts, eventNumber: UInt64, targets: [Target]
+        ) {
+            self.name = name
+            self.counts = counts
+            self.eventNumber = eventNumber
+            self.targets = targets
+        }
     }
 
     /// One target's line.
@@ -202,6 +212,13 @@ package struct QueueReport: Sendable, Equatable {
         package var state: String
         /// Why it is away.
         package var reason: String
+
+        /// Describes a target.
+        package init(url: TargetURL, state: String, reason: String) {
+            self.url = url
+            self.state = state
+            self.reason = reason
+        }
     }
 
     /// One worker's line.
@@ -214,6 +231,16 @@ package struct QueueReport: Sendable, Equatable {
         package var state: String
         /// Assignments in hand.
         package var inHand: Int
+
+        /// Describes a worker.
+        package init(
+            label: WorkerLabel, incarnation: Incarnation, state: String, inHand: Int
+        ) {
+            self.label = label
+            self.incarnation = incarnation
+            self.state = state
+            self.inHand = inHand
+        }
     }
 
     /// The coordinator's life.
@@ -238,6 +265,25 @@ package struct QueueReport: Sendable, Equatable {
     package var files: [FileStatus]
     /// Where the next page starts; nil at the end.
     package var next: String?
+
+    /// Describes a pool.
+    package init(
+        epoch: Epoch, sequence: EditSequence, eventNumber: UInt64, isRecovering: Bool,
+        counts: Counts, pendingBytes: Int, memoryBytes: Int, projects: [Project],
+        workers: [Worker], files: [FileStatus], next: String?
+    ) {
+        self.epoch = epoch
+        self.sequence = sequence
+        self.eventNumber = eventNumber
+        self.isRecovering = isRecovering
+        self.counts = counts
+        self.pendingBytes = pendingBytes
+        self.memoryBytes = memoryBytes
+        self.projects = projects
+        self.workers = workers
+        self.files = files
+        self.next = next
+    }
 }
 
 /// What the coordinator answers over intake.

@@ -12,7 +12,9 @@ extension CoordinatorMachine {
             && (inboxEdits + items.count > settings.inboxEditsMax
                 || inboxBytes + bytes > settings.inboxBytesMax)
         if isFull {
-            let answers = items.map { EditAnswer(number: $0.number, result: .failure(busy("disk"))) }
+            let answers = items.map {
+                EditAnswer(number: $0.number, result: .failure(busy("disk")))
+            }
             directives.append(.reply(route, .edits(answers)))
             return
         }

@@ -34,8 +34,10 @@ extension CoordinatorMachine {
         }
         if !awaited.isEmpty {
             let longest = Duration.milliseconds(
-                Int64(clamping: max(
-                    snapshot.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds)))
+                Int64(
+                    clamping: max(
+                        snapshot.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds))
+            )
             recoversUntil = now + longest + settings.margin
         }
     }

@@ -78,7 +78,9 @@ extension CoordinatorMachine {
                 bytes: AcceptanceLog.pack(records))
         }
         staged.transaction.acceptancesRemoved = acceptanceLog.removable
-        if let cleaned = staged.carriedFrom { staged.transaction.acceptancesRemoved.append(cleaned) }
+        if let cleaned = staged.carriedFrom {
+            staged.transaction.acceptancesRemoved.append(cleaned)
+        }
         staged.transaction.projects = staged.projects.values.sorted { $0.name < $1.name }
         staged.transaction.eventsTrimmedThrough = trimmedThrough(adding: staged.events.count)
         staged.transaction.header = staged.header

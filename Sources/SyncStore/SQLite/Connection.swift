@@ -7,9 +7,10 @@ internal import Synchronization
 /// One connection to one SQLite file, on a serial queue of its own.
 ///
 /// The queue is GRDB's own: it belongs to one connection, and libdispatch gives a serial queue a
-/// thread beyond the cooperative pool, so an fsync or a busy wait blocks nobody else. GRDB's callback
-/// is used instead of its `async` functions because those interrupt SQLite when the calling task is
-/// cancelled, and a commit on its way must always be answered with what became of it.
+/// thread beyond the cooperative pool, so an fsync or a busy wait blocks nobody else. GRDB's
+/// callback is used instead of its `async` functions because those interrupt SQLite when the
+/// calling task is cancelled, and a commit on its way must always be answered with what became of
+/// it.
 final class Connection: Sendable {
     /// The database file.
     let file: String
@@ -60,7 +61,7 @@ final class Connection: Sendable {
         configuration.foreignKeysEnabled = false
         let timeout = Double(options.busyTimeout.wholeMilliseconds) / 1_000
         configuration.busyMode = .timeout(timeout)
-        // Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" meanings of its own.
+        // Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" other meanings.
         let path = file.hasPrefix("/") ? file : "./" + file
         // GRDB's own WAL mode is not used: it sets synchronous=NORMAL after everything else.
         configuration.journalMode = .default

@@ -17,8 +17,8 @@ struct ConnectionSetup {
 
     /// Prepares a connection that writes; GRDB has opened it already.
     ///
-    /// Two processes that make one file at once can meet in the switch to WAL, where SQLite does not
-    /// wait for the busy timeout; so the whole is tried again until that has passed.
+    /// Two processes that make one file at once can meet in the switch to WAL, where SQLite does
+    /// not wait for the busy timeout; so the whole is tried again until that has passed.
     func run(_ database: Database) throws {
         var tries = options.busyTimeout.wholeMilliseconds / 10
         while true {
@@ -56,14 +56,14 @@ struct ConnectionSetup {
 
     private func prepare(_ database: Database) throws {
         let finding = try schema.inspect(database, file: file)
-        // Three contents of 2 KiB to a page; tried: 4 KiB pages hold one and halve the rows a second
-        // of a full turn, 16 KiB pages win a third there but cost a turn of one edit 0.1 ms.
+        // Three contents of 2 KiB to a page; tried: 4 KiB pages hold one and halve the rows a
+        // second of a full turn, 16 KiB pages win a third there but cost a turn of one edit 0.1 ms.
         if finding == .blank { try database.execute(sql: "PRAGMA page_size = 8192") }
         let mode = try read("journal_mode = WAL", database) { $0.text(0) }
         guard mode == "wal" else {
             throw SQLiteFailure(
                 .unavailable,
-                "The \(schema.noun) at \(file) can't have a write-ahead log; put it on a local disk."
+                "The \(schema.noun) at \(file) can't have a write-ahead log; use a local disk."
             )
         }
         try setDurability(database)
@@ -93,8 +93,8 @@ struct ConnectionSetup {
         guard try read("synchronous", database, { $0.integer(0) }) == number else {
             throw SQLiteFailure(
                 .corrupt,
-                "SQLite refused synchronous=\(word) for \(file): accepted edits would not survive a "
-                    + "power cut. Check the SQLite library of this machine.")
+                "SQLite refused synchronous=\(word) for \(file): accepted edits would not survive "
+                    + "a power cut. Check the SQLite library of this machine.")
         }
     }
 

@@ -13,7 +13,7 @@ internal import Synchronization
 /// backlog it ever held and does not grow with the number of edits that passed through it.
 package final class SQLiteJournal: Journal {
     let connection: Connection
-    // Declared last, so that a journal that is dropped lets go of its database first.
+    // Declared after the connection: a journal that is dropped lets go of its database first.
     private let lock: LockFile
     /// The failure after which nothing more is done here: the process must end and read back.
     private let fatal = Mutex<JournalError?>(nil)
@@ -35,8 +35,8 @@ package final class SQLiteJournal: Journal {
             guard let lock = lock.held else {
                 throw JournalError(
                     .held,
-                    "The journal at \(file) is held by \(lock.holder). Stop that coordinator first, "
-                        + "or give this one a journal of its own.")
+                    "The journal at \(file) is held by \(lock.holder). Stop that coordinator "
+                        + "first, or give this one a journal of its own.")
             }
             self.lock = lock
             connection = try await Connection.open(file, schema: .journal, options: options) {
@@ -110,8 +110,8 @@ extension SQLiteJournal {
             case .failed(let code):
                 throw SQLiteFailure(
                     .unavailable,
-                    "Could not lock \(file).lock: \(String(cString: strerror(code))). Make sure that "
-                        + "the directory exists and that this user may write into it.")
+                    "Could not lock \(file).lock: \(String(cString: strerror(code))). Make sure "
+                        + "that the directory exists and that this user may write into it.")
             }
         }
     }

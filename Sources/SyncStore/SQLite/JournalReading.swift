@@ -7,12 +7,10 @@ extension JournalTables {
         var result: JournalSnapshot?
         // One caller and one connection, so nothing comes between; a transaction costs nothing.
         try database.inTransaction(.deferred) {
-            var (header, lastTurn) = try header()
-            let rows = try rows()
-            header.lastSequence = max(header.lastSequence, rows.last?.sequence ?? .none)
+            let (header, lastTurn) = try header()
             var snapshot = JournalSnapshot(header: header)
             snapshot.lastTurn = lastTurn
-            snapshot.rows = rows
+            snapshot.rows = try rows()
             snapshot.projects = try projects()
             snapshot.incarnations = try incarnations()
             snapshot.acceptances = try segments("SELECT * FROM acceptances ORDER BY turn")

@@ -7,9 +7,9 @@ internal import Synchronization
 
 /// An exclusive `flock` on a file of its own, held until released.
 ///
-/// Not on the database itself: SQLite's POSIX locks there vanish when the process closes the file by
-/// any other way (trace A7). The file stays behind; removing it would let two processes hold a lock
-/// on two files of one name.
+/// Not on the database itself: SQLite's POSIX locks there vanish when the process closes the file
+/// by any other way (trace A7). The lock file stays behind; removing it would let two processes
+/// hold a lock on two files of one name.
 final class LockFile: Sendable {
     private let descriptor: Mutex<CInt?>
 

@@ -27,8 +27,8 @@ enum SQLValue {
 
 /// A statement from GRDB's cache, bound and stepped with SQLite's own functions.
 ///
-/// GRDB's `execute(arguments:)` boxes each argument and copies text twice; here thousands of rows go
-/// through in one commit, and content is bound without a copy. After every run the statement is
+/// GRDB's `execute(arguments:)` boxes each argument and copies text twice; here thousands of rows
+/// go through in one commit, and content is bound without a copy. After every run the statement is
 /// reset, since one that is left halfway holds a read transaction open and blocks checkpoints.
 struct SQLStatement {
     private let statement: Statement

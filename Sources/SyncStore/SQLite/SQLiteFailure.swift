@@ -33,8 +33,8 @@ struct SQLiteFailure: Error, Equatable {
         case is Nonsense:
             self.init(
                 .corrupt,
-                "Could not \(task) at \(file): what was read back makes no sense. Stop syncd, keep a "
-                    + "copy of the file, and restore it from a backup.")
+                "Could not \(task) at \(file): what was read back makes no sense. Stop syncd, keep "
+                    + "a copy of the file, and restore it from a backup.")
         case let error as DatabaseError:
             self.init(error.extendedResultCode, task: task, file: file)
         default: self.init(.SQLITE_ERROR, task: task, file: file)
@@ -84,8 +84,8 @@ struct SQLiteFailure: Error, Equatable {
             "Make sure that the directory exists and that this user may write into it."
         case (_, .unavailable): "Nothing was changed; look at the disk and at the system's log."
         case (_, .corrupt):
-            "Stop syncd, look at the disk and the system's log, and start again: it reads back what "
-                + "is there; restore the file from a backup if that fails."
+            "Stop syncd, look at the disk and the system's log, and start again: it reads back "
+                + "what is there; restore the file from a backup if that fails."
         case (_, .refused): "Nothing was changed; this is a mistake in syncd, please report it."
         }
     }

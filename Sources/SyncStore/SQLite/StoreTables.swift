@@ -13,6 +13,8 @@ struct StoreTables {
 
     /// Gives a store that was just made its identity.
     func makeMeta(_ id: String) throws {
+        // Looked at first: an insert waits for other writers even when it inserts nothing.
+        if try sql("SELECT 1 FROM meta").first(read: { $0.flag(0) }) == true { return }
         try sql(
             """
             INSERT INTO meta (id, store, journal, highest_sequence) VALUES (1, ?, NULL, 0)

@@ -1,0 +1,155 @@
+package import Logging
+import SyncCore
+import SyncTransport
+package import ZeroMQ
+
+/// The shell around ``CoordinatorMachine``: reads sockets, steps the machine, runs its directives.
+///
+/// Pinned to the loop that owns the sockets. The workers' socket is read first, and until nothing is
+/// left, so that a lease is never ended while its heartbeat waits. The disk is never touched here:
+/// turns and reads go out as streams and come back as calls.
+actor Coordinator: SocketLoopClient {
+    /// Requests read in one pass at most, so that the workers' socket is looked at in between.
+    private static let requestsPerPassMax = 64
+    /// Workers' messages read in one pass at most.
+    private static let messagesPerPassMax = 4_096
+
+    /// What is read back from the journal beside the commits.
+    enum ReadJob: Sendable {
+        case contents([EditSequence])
+        case events(EventQuery)
+    }
+
+    /// Where the shell sends what must be awaited.
+    struct Outlets: Sendable {
+        let commits: AsyncStream<JournalTransaction>.Continuation
+        let reads: AsyncStream<ReadJob>.Continuation
+        let halts: AsyncStream<String>.Continuation
+    }
+
+    private struct Sockets {
+        let intake: IntakeEndpoint
+        let workers: AssignmentEndpoint
+        let status: StatusPublisher
+    }
+
+    nonisolated let loop: SocketLoop
+    nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    private var machine: CoordinatorMachine
+    private var sockets: Sockets?
+    private let clock: ProcessClock
+    private let outlets: Outlets
+    private let logger: Logger
+
+    init(
+        machine: CoordinatorMachine, on loop: SocketLoop, clock: ProcessClock, outlets: Outlets,
+        logger: Logger
+    ) {
+        self.machine = machine
+        self.loop = loop
+        self.clock = clock
+        self.outlets = outlets
+        self.logger = logger
+    }
+
+    /// Binds the three sockets and takes part in the loop from now on.
+    ///
+    /// - Returns: The endpoints as bound, wildcards resolved.
+    func open(_ configuration: CoordinatorConfiguration) throws -> BoundEndpoints {
+        let sockets = Sockets(
+            intake: try IntakeEndpoint(
+                configuration.intake, on: loop, limits: configuration.limits),
+            workers: try AssignmentEndpoint(
+                configuration.workers, on: loop, limits: configuration.limits),
+            status: try StatusPublisher(configuration.status, on: loop))
+        self.sockets = sockets
+        loop.attach(self)
+        return BoundEndpoints(
+            intake: sockets.intake.endpoint, workers: sockets.workers.endpoint,
+            status: sockets.status.endpoint)
+    }
+
+    // MARK: The loop
+
+    nonisolated func pass(at now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        assumeIsolated { $0.turn(at: now) }
+    }
+
+    nonisolated func loopWillStop() { assumeIsolated { $0.close() } }
+
+    private func close() {
+        sockets?.intake.close()
+        sockets?.workers.close()
+        sockets?.status.close()
+        sockets = nil
+    }
+
+    private func turn(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        guard let sockets else { return nil }
+        let now = clock.instant(instant)
+        let heard = sockets.workers.receive(countMax: Self.messagesPerPassMax)
+        for (route, message) in heard { machine.hear(message, from: route, at: now) }
+        let asked = sockets.intake.receive(countMax: Self.requestsPerPassMax)
+        for (route, request) in asked { machine.receive(request, from: route, at: now) }
+        let isDrained = heard.count < Self.messagesPerPassMax
+        machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
+        run(machine.takeDirectives(), sockets)
+        sockets.status.turn(at: now, marks: machine.marks)
+        for notice in sockets.intake.takeNotices() + sockets.workers.takeNotices() {
+            logger.warning("\(notice)")
+        }
+        if !isDrained || asked.count == Self.requestsPerPassMax { return instant }
+        let next = [machine.nextDeadline, sockets.status.nextDeadline].compactMap(\.self).min()
+        return next.map { clock.continuous($0) }
+    }
+
+    private func run(_ directives: [CoordinatorDirective], _ sockets: Sockets) {
+        for directive in directives {
+            switch directive {
+            case .commit(let transaction): outlets.commits.yield(transaction)
+            case .reply(let route, let reply): sockets.intake.reply(reply, to: route)
+            case .send(let route, let message): sockets.workers.send(message, to: route)
+            case .publish(let events): sockets.status.publish(events)
+            case .hint(let hint):
+                logger.info(
+                    "worker \(hint.state)",
+                    metadata: [
+                        "worker": "\(hint.label)", "life": "\(Hexadecimal.digits(of: hint.life))",
+                    ])
+                sockets.status.publish(hint)
+            case .load(let sequences): outlets.reads.yield(.contents(sequences))
+            case .readEvents(let query): outlets.reads.yield(.events(query))
+            case .halt(let reason): outlets.halts.yield(reason)
+            }
+        }
+    }
+
+    // MARK: Back from the disk
+
+    /// A turn's transaction is on disk, or failed.
+    func committed(_ error: JournalError?) {
+        if let error { logger.error("\(error.message)", metadata: ["code": "\(error.code)"]) }
+        machine.committed(error, at: clock.now)
+    }
+
+    /// Contents were read back.
+    func loaded(_ asked: [EditSequence], _ contents: [EditSequence: Content]?) {
+        machine.loaded(asked, contents, at: clock.now)
+    }
+
+    /// Events were read.
+    func eventsRead(_ query: EventQuery, _ segments: [JournalSegment]?) {
+        machine.eventsRead(query, segments)
+    }
+}
+
+/// Endpoints as bound.
+package struct BoundEndpoints: Sendable {
+    /// For producers and operators.
+    package let intake: String
+    /// For workers.
+    package let workers: String
+    /// For monitors.
+    package let status: String
+}

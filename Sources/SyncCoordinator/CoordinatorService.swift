@@ -1,0 +1,133 @@
+package import Logging
+package import ServiceLifecycle
+package import SyncCore
+import SyncTransport
+import ZeroMQ
+
+/// A coordinator as a service: recovers from the journal, serves until it is told to stop.
+package struct CoordinatorService: Service {
+    private let configuration: CoordinatorConfiguration
+    private let journal: any Journal
+    private let epoch: Epoch
+    private let logger: Logger
+    private let onBound: @Sendable (BoundEndpoints) -> Void
+
+    /// Describes a service.
+    ///
+    /// - Parameters:
+    ///   - journal: Open and held by this process.
+    ///   - epoch: 64 fresh random bits.
+    ///   - onBound: Told once the sockets are bound.
+    package init(
+        _ configuration: CoordinatorConfiguration, journal: any Journal, epoch: Epoch,
+        logger: Logger, onBound: @escaping @Sendable (BoundEndpoints) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.journal = journal
+        self.epoch = epoch
+        self.logger = logger
+        self.onBound = onBound
+    }
+
+    /// Serves until graceful shutdown; throws when the journal is lost.
+    package func run() async throws {
+        let clock = ProcessClock()
+        let snapshot = try await journal.snapshot()
+        let machine = try CoordinatorMachine(
+            settings: configuration.settings, snapshot: snapshot, epoch: epoch, at: clock.now)
+        logger.info(
+            "recovered",
+            metadata: [
+                "pending": "\(snapshot.rows.count)", "sequence": "\(snapshot.header.lastSequence)",
+                "event": "\(snapshot.header.lastEvent)",
+                "awaited": "\(snapshot.incarnations.count)", "epoch": "\(epoch)",
+            ])
+        let (commits, commitsIn) = AsyncStream<JournalTransaction>.makeStream()
+        let (reads, readsIn) = AsyncStream<Coordinator.ReadJob>.makeStream()
+        let (halts, haltsIn) = AsyncStream<String>.makeStream()
+        let context = try Context()
+        let loop = try SocketLoop(name: "coordinator", context: context)
+        let coordinator = Coordinator(
+            machine: machine, on: loop, clock: clock,
+            outlets: Coordinator.Outlets(commits: commitsIn, reads: readsIn, halts: haltsIn),
+            logger: logger)
+        do {
+            let bound = try await coordinator.open(configuration)
+            logger.info(
+                "listening",
+                metadata: [
+                    "intake": "\(bound.intake)", "workers": "\(bound.workers)",
+                    "status": "\(bound.status)",
+                ])
+            onBound(bound)
+            try await serve(coordinator, commits: commits, reads: reads, halts: halts)
+        } catch {
+            await stop(loop, context)
+            throw error
+        }
+        await stop(loop, context)
+        await journal.close()
+    }
+
+    private func stop(_ loop: SocketLoop, _ context: Context) async {
+        await loop.stop()
+        context.shutdown()
+        if !context.terminate(within: .seconds(5)) {
+            logger.warning("the messaging library did not end within 5 s; going on without it")
+        }
+    }
+
+    private func serve(
+        _ coordinator: Coordinator, commits: AsyncStream<JournalTransaction>,
+        reads: AsyncStream<Coordinator.ReadJob>, halts: AsyncStream<String>
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                // One turn at a time: the machine sends the next when this one has come back.
+                for await transaction in commits {
+                    await coordinator.committed(commit(transaction))
+                }
+            }
+            group.addTask {
+                for await job in reads { await read(job, for: coordinator) }
+            }
+            group.addTask {
+                for await reason in halts { throw JournalError(.fatal, reason) }
+            }
+            group.addTask { try await gracefulShutdown() }
+            // Whoever is first decides: a shutdown returns, a halt throws.
+            defer { group.cancelAll() }
+            _ = try await group.next()
+        }
+    }
+
+    private func commit(_ transaction: JournalTransaction) async -> JournalError? {
+        do throws(JournalError) {
+            try await journal.commit(transaction)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func read(_ job: Coordinator.ReadJob, for coordinator: Coordinator) async {
+        switch job {
+        case .contents(let sequences):
+            var contents: [EditSequence: Content]?
+            do throws(JournalError) {
+                contents = try await journal.contents(of: sequences)
+            } catch {
+                logger.error("\(error.message)", metadata: ["code": "\(error.code)"])
+            }
+            await coordinator.loaded(sequences, contents)
+        case .events(let query):
+            var segments: [JournalSegment]?
+            do throws(JournalError) {
+                segments = try await journal.events(from: query.from, bytesMax: 1 << 18)
+            } catch {
+                logger.error("\(error.message)", metadata: ["code": "\(error.code)"])
+            }
+            await coordinator.eventsRead(query, segments)
+        }
+    }
+}

@@ -1,0 +1,128 @@
+internal import FoundationEssentials
+internal import SyncCore
+
+extension Body {
+    /// The pool, as `QUEUE` answers it.
+    struct Queue: Codable {
+        struct Counts: Codable {
+            var waiting: Int
+            var blocked: Int
+            var retrying: Int
+            var parked: Int
+            var inHand: Int
+            var failed: Int
+            var refreshing: Int
+        }
+
+        struct Project: Codable {
+            var name: String
+            var counts: Counts
+            var eventNumber: UInt64
+            var targets: [Target]
+        }
+
+        struct Target: Codable {
+            var url: String
+            var state: String
+            var reason: String?
+        }
+
+        struct Worker: Codable {
+            var label: String
+            var incarnation: String
+            var state: String
+            var inHand: Int
+        }
+
+        var epoch: String
+        var sequence: UInt64
+        var eventNumber: UInt64
+        var recovering: Bool
+        var counts: Counts
+        var pendingBytes: Int
+        var memoryBytes: Int
+        var projects: [Project]
+        var workers: [Worker]
+        var files: [File]
+        var next: String?
+    }
+}
+
+extension Body.Queue.Counts {
+    init(_ counts: QueueReport.Counts) {
+        self.init(
+            waiting: counts.waiting, blocked: counts.blocked, retrying: counts.retrying,
+            parked: counts.parked, inHand: counts.inHand, failed: counts.failed,
+            refreshing: counts.refreshing)
+    }
+
+    var value: QueueReport.Counts {
+        var counts = QueueReport.Counts()
+        counts.waiting = waiting
+        counts.blocked = blocked
+        counts.retrying = retrying
+        counts.parked = parked
+        counts.inHand = inHand
+        counts.failed = failed
+        counts.refreshing = refreshing
+        return counts
+    }
+}
+
+extension Body.Queue {
+    init(_ report: QueueReport) {
+        self.init(
+            epoch: report.epoch.description, sequence: report.sequence.value,
+            eventNumber: report.eventNumber, recovering: report.isRecovering,
+            counts: Counts(report.counts), pendingBytes: report.pendingBytes,
+            memoryBytes: report.memoryBytes,
+            projects: report.projects.map { project in
+                Project(
+                    name: project.name.text, counts: Counts(project.counts),
+                    eventNumber: project.eventNumber,
+                    targets: project.targets.map {
+                        Target(
+                            url: $0.url.text, state: $0.state,
+                            reason: $0.reason.isEmpty ? nil : $0.reason)
+                    })
+            },
+            workers: report.workers.map {
+                Worker(
+                    label: $0.label.text, incarnation: $0.incarnation.description,
+                    state: $0.state, inHand: $0.inHand)
+            },
+            files: report.files.map { Body.File($0) }, next: report.next)
+    }
+
+    var value: QueueReport? {
+        guard let epoch = Epoch(epoch) else { return nil }
+        return QueueReport(
+            epoch: epoch, sequence: EditSequence(sequence), eventNumber: eventNumber,
+            isRecovering: recovering, counts: counts.value, pendingBytes: pendingBytes,
+            memoryBytes: memoryBytes, projects: projects.compactMap(\.value),
+            workers: workers.compactMap(\.value), files: files.compactMap(\.value), next: next)
+    }
+}
+
+extension Body.Queue.Project {
+    var value: QueueReport.Project? {
+        guard let name = Name(name) else { return nil }
+        return QueueReport.Project(
+            name: name, counts: counts.value, eventNumber: eventNumber,
+            targets: targets.compactMap { target in
+                TargetURL(target.url).map {
+                    QueueReport.Target(url: $0, state: target.state, reason: target.reason ?? "")
+                }
+            })
+    }
+}
+
+extension Body.Queue.Worker {
+    var value: QueueReport.Worker? {
+        guard let label = Name(label), let incarnation = Incarnation(incarnation) else {
+            return nil
+        }
+        return QueueReport.Worker(
+            label: label, incarnation: incarnation, state: state, inHand: inHand)
+    }
+}

@@ -1,0 +1,131 @@
+package import SyncCore
+import Synchronization
+
+/// Until when writes may start: set on the loop's thread, asked right before each write.
+final class LeaseClock: Sendable {
+    private let until = Atomic<UInt64>(0)
+
+    /// Sets the deadline.
+    func set(_ deadline: Instant) { until.store(deadline.nanoseconds, ordering: .releasing) }
+
+    /// Whether the lease still runs.
+    func isValid(at now: Instant) -> Bool {
+        now.nanoseconds < until.load(ordering: .acquiring)
+    }
+}
+
+/// Carries out what the machine has decided: the store, then sandboxes, in order per path.
+struct Applier: Sendable {
+    let store: any VersionedStore
+    let sandboxes: any SandboxProvider
+    let isLocalSynced: Bool
+
+    /// A write that was begun after the lease had run out: it is not made.
+    static let leaseOver = SandboxError(
+        .worker, code: "lease-over", "The worker's lease ran out before the write began.")
+
+    func apply(_ batch: [Assignment]) async -> Result<[Applied], StoreError> {
+        let edits = batch.compactMap { assignment -> SequencedEdit? in
+            guard case .edit(let edit) = assignment.task else { return nil }
+            return edit
+        }
+        do throws(StoreError) {
+            return .success(try await store.apply(edits))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    func read(_ file: FileKey) async -> Result<StoredVersion?, StoreError> {
+        do throws(StoreError) {
+            return .success(try await store.version(of: file, nil))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    func list(
+        _ project: ProjectName, after: EditPath?, countMax: Int
+    ) async -> Result<[StoredFile], StoreError> {
+        do throws(StoreError) {
+            return .success(try await store.files(of: project, after: after, countMax: countMax))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    func bind(_ journal: JournalID, isAdopted: Bool) async -> StoreError? {
+        do throws(StoreError) {
+            try await store.bind(to: journal, isAdopted: isAdopted)
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Reads the marker, writes it when none was written yet, pays the debts, enters the stage.
+    ///
+    /// Debts are paid before the stage is entered, so that a worker that dies in between has not
+    /// written next to a zombie.
+    func prepare(_ preparation: Preparation) async -> Result<TargetFinding, SandboxError> {
+        let target = preparation.target
+        do throws(SandboxError) {
+            let writer = try sandboxes.writer(for: target.url)
+            let marker = try await writer.marker()
+            if let finding = finding(marker, for: target, wanted: preparation.marker) {
+                return .success(finding)
+            }
+            if marker != preparation.marker, !target.isMarked || marker == nil {
+                try await writer.mark(preparation.marker)
+            }
+            if !target.debts.isEmpty || target.revokesOthers {
+                let stages = target.debts.map {
+                    StageName(incarnation: $0, generation: target.generation)
+                }
+                try await writer.revoke(
+                    stages, others: target.revokesOthers, keeping: preparation.stage)
+            }
+            try await writer.enter(preparation.stage)
+            return .success(.marked)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Whether a target answers, and whether it is the one that was filled.
+    func probe(
+        _ target: AssignedTarget, wanted: SandboxMarker
+    ) async -> Result<TargetFinding, SandboxError> {
+        do throws(SandboxError) {
+            let marker = try await sandboxes.writer(for: target.url).marker()
+            return .success(finding(marker, for: target, wanted: wanted) ?? .well)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// What is wrong with a sandbox, by its marker; nil when it is the one that was filled, or one
+    /// that is still to be marked.
+    private func finding(
+        _ marker: SandboxMarker?, for target: AssignedTarget, wanted: SandboxMarker
+    ) -> TargetFinding? {
+        guard let marker else { return target.isMarked ? .blank : nil }
+        if marker.project != wanted.project { return .taken(by: "project \(marker.project)") }
+        if marker.journal != wanted.journal { return .taken(by: "journal \(marker.journal)") }
+        guard target.isMarked else { return nil }
+        if marker.generation != target.generation { return .rolledBack }
+        let isDoubted = marker.bootID != wanted.bootID && !isLocalSynced
+        return isDoubted && target.url.scheme == "local" ? .rebooted : nil
+    }
+
+    func write(
+        _ edit: SandboxEdit, into target: TargetURL, through stage: StageName
+    ) async -> SandboxError? {
+        do throws(SandboxError) {
+            try await sandboxes.writer(for: target).apply(edit, through: stage)
+            return nil
+        } catch {
+            return error
+        }
+    }
+}

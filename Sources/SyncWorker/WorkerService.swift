@@ -1,0 +1,126 @@
+package import Logging
+package import ServiceLifecycle
+package import SyncCore
+import SyncTransport
+import ZeroMQ
+
+/// A worker as a service: works until it is told to stop, drained, replaced or refused.
+package struct WorkerService: Service {
+    private let configuration: WorkerConfiguration
+    private let store: any VersionedStore
+    private let sandboxes: any SandboxProvider
+    private let logger: Logger
+    private let onExit: @Sendable (WorkerExit) -> Void
+
+    /// Describes a service.
+    ///
+    /// - Parameter onExit: Told why the worker ended; its exit code follows from it.
+    package init(
+        _ configuration: WorkerConfiguration, store: any VersionedStore,
+        sandboxes: any SandboxProvider, logger: Logger,
+        onExit: @escaping @Sendable (WorkerExit) -> Void = { _ in }
+    ) {
+        self.configuration = configuration
+        self.store = store
+        self.sandboxes = sandboxes
+        self.logger = logger
+        self.onExit = onExit
+    }
+
+    /// Works; returns when drained, replaced or refused, and after the drain's patience.
+    package func run() async throws {
+        let clock = ProcessClock()
+        let identity = try await store.identity()
+        let (steps, stepsIn) = AsyncStream<WorkerDirective>.makeStream()
+        let (exits, exitsIn) = AsyncStream<WorkerExit>.makeStream()
+        let context = try Context()
+        let loop = try SocketLoop(name: "worker", context: context)
+        let lease = LeaseClock()
+        let worker = Worker(
+            machine: WorkerMachine(settings: configuration.settings, identity: identity),
+            bootID: configuration.settings.bootID, on: loop, clock: clock, lease: lease,
+            steps: stepsIn, exits: exitsIn, logger: logger)
+        do {
+            try await worker.open(configuration)
+            try await work(worker, steps: steps, exits: exits, lease: lease, clock: clock)
+        } catch {
+            await stop(loop, context)
+            throw error
+        }
+        await stop(loop, context)
+    }
+
+    private func stop(_ loop: SocketLoop, _ context: Context) async {
+        await loop.stop()
+        context.shutdown()
+        if !context.terminate(within: .seconds(5)) {
+            logger.warning("the messaging library did not end within 5 s; going on without it")
+        }
+    }
+
+    private func work(
+        _ worker: Worker, steps: AsyncStream<WorkerDirective>, exits: AsyncStream<WorkerExit>,
+        lease: LeaseClock, clock: ProcessClock
+    ) async throws {
+        let applier = Applier(
+            store: store, sandboxes: sandboxes, isLocalSynced: configuration.isLocalSynced)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                await withDiscardingTaskGroup { inner in
+                    for await step in steps {
+                        inner.addTask {
+                            await carryOut(
+                                step, with: applier, for: worker, lease: lease, clock: clock)
+                        }
+                    }
+                }
+            }
+            group.addTask {
+                for await reason in exits {
+                    onExit(reason)
+                    return
+                }
+            }
+            group.addTask {
+                try await gracefulShutdown()
+                await worker.drain()
+                try await Task.sleep(for: configuration.drainPatience)
+                logger.warning(
+                    "the drain took longer than \(configuration.drainPatience); ending like a crash")
+            }
+            defer { group.cancelAll() }
+            _ = try await group.next()
+        }
+    }
+
+    private func carryOut(
+        _ step: WorkerDirective, with applier: Applier, for worker: Worker, lease: LeaseClock,
+        clock: ProcessClock
+    ) async {
+        switch step {
+        case .bind(let journal, let isAdopted):
+            await worker.storeBound(applier.bind(journal, isAdopted: isAdopted))
+        case .apply(let batch):
+            await worker.stored(batch.map(\.id), applier.apply(batch))
+        case .read(let assignment):
+            await worker.read(assignment.id, applier.read(assignment.file))
+        case .prepare(let preparation):
+            await worker.prepared(preparation, applier.prepare(preparation))
+        case .write(let id, let target, let edit, let stage):
+            guard lease.isValid(at: clock.now) else {
+                await worker.wrote(id, target, Applier.leaseOver)
+                return
+            }
+            await worker.wrote(
+                id, target, applier.write(edit, into: target, through: stage))
+        case .probe(let target, _):
+            guard let marker = await worker.marker(for: target) else { return }
+            await worker.probed(target, applier.probe(target, wanted: marker))
+        case .list(let project, let after, let countMax):
+            await worker.listed(
+                project, after: after, countMax: countMax,
+                applier.list(project, after: after, countMax: countMax))
+        case .send, .lease, .exit: break
+        }
+    }
+}
