@@ -43,3 +43,21 @@ static inline int syncd_open_beneath(int directory, const char *path, _Bool is_r
     return result < 0 ? -errno : (int)result;
 }
 /* ---- end of SyncSandbox ------------------------------------------------------------------ */
+
+/* --- syncd up: children -------------------------------------------------------------------- */
+
+#include <spawn.h>
+
+/* A GNU extension that Swift's import of <spawn.h> leaves out: closes every descriptor from `first`
+   on in the child, so that no socket or journal of the parent stays open in it. */
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+
+static inline int syncd_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+/* pipe2 is hidden without _GNU_SOURCE. */
+extern int pipe2(int ends[2], int flags);
+
+static inline int syncd_pipe_close_on_exec(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+

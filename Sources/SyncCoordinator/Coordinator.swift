@@ -95,7 +95,7 @@ actor Coordinator: SocketLoopClient {
         let isDrained = heard.count < Self.messagesPerPassMax
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
         run(machine.takeDirectives(), sockets)
-        sockets.status.turn(at: now, marks: machine.marks)
+        sockets.status.turn(at: now, number: machine.eventNumber) { machine.eventNumber(of: $0) }
         for notice in sockets.intake.takeNotices() + sockets.workers.takeNotices() {
             logger.warning("\(notice)")
         }

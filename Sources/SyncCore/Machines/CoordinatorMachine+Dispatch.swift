@@ -4,6 +4,8 @@ import HeapModule
 extension CoordinatorMachine {
     /// Entries placed on their owners in one pass at most.
     private static let placementsMax = 4_096
+    /// Bytes of content in one message of assignments; one edit always fits.
+    private static let messageBytesMax = 8 << 20
 
     // MARK: Queues
 
@@ -223,7 +225,19 @@ extension CoordinatorMachine {
         guard !batch.isEmpty, let member = membership[incarnation] else { return }
         let stamp = WorkerStamp(
             epoch: epoch, incarnation: incarnation, registration: member.registration)
-        directives.append(.send(route, .assign(stamp, batch)))
+        var message: [Assignment] = []
+        var bytes = 0
+        for assignment in batch {
+            let isFull = bytes + assignment.byteCount > Self.messageBytesMax
+            if isFull, !message.isEmpty {
+                directives.append(.send(route, .assign(stamp, message)))
+                message = []
+                bytes = 0
+            }
+            message.append(assignment)
+            bytes += assignment.byteCount
+        }
+        directives.append(.send(route, .assign(stamp, message)))
     }
 
     /// Credit in edits and bytes, per worker and target; a project takes half of what is free.

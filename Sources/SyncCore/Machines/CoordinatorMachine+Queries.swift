@@ -32,6 +32,7 @@ extension CoordinatorMachine {
     mutating func addEndWaiter(_ id: EditID, in project: ProjectName, _ route: ClientRoute) {
         guard endWaiterCount + flushes.count < settings.waitersMax else { return }
         let key = ProducerKey(project: project, producer: id.producer)
+        if endWaiters[key]?[id.number]?.contains(route) ?? false { return }
         endWaiterCount += 1
         endWaiters[key, default: [:]][id.number, default: []].append(route)
     }
@@ -56,6 +57,7 @@ extension CoordinatorMachine {
     mutating func flush(
         _ project: ProjectName, prefix: String, _ route: ClientRoute, at now: Instant
     ) {
+        flushes.remove(route, of: project)
         var needed: [FileIndex: EditSequence] = [:]
         var causes: [FileStatus] = []
         var causeCount = 0

@@ -148,6 +148,14 @@ package struct CoordinatorMachine: Sendable {
     /// Whether nothing is dispatched because workers of a former epoch may still act.
     package var isRecovering: Bool { recoversUntil != nil }
 
+    /// Number of the last event that was told.
+    package var eventNumber: UInt64 { header.lastEvent }
+
+    /// Number of a project's last event that was told.
+    package func eventNumber(of project: ProjectName) -> UInt64 {
+        projects[project]?.eventNumber ?? 0
+    }
+
     /// Whether a turn is on its way to disk.
     package var isCommitting: Bool { turn != nil }
 

@@ -26,6 +26,11 @@ struct FlushBoard: Sendable {
         nextKey += 1
     }
 
+    /// Forgets a question that is asked again over the same way.
+    mutating func remove(_ route: ClientRoute, of project: ProjectName) {
+        for key in byProject[project] ?? [] where waiters[key]?.route == route { _ = remove(key) }
+    }
+
     /// Whether anybody waits for a project.
     func isWaiting(for project: ProjectName) -> Bool { byProject[project] != nil }
 

@@ -1,0 +1,78 @@
+package import SyncCore
+package import ZeroMQ
+
+/// The coordinator's socket for workers; used on its loop only.
+///
+/// No routing ids are set by anybody: who a worker is stands in its messages, and the route is the
+/// connection that registered last (trap "a DEALER with a fixed routing id").
+package final class AssignmentEndpoint {
+    /// The endpoint as bound.
+    package let endpoint: String
+    /// Messages that could not be sent.
+    package private(set) var droppedCount = 0
+
+    private let socket: LoopSocket
+    private let limits: WireLimits
+    private var notices: [String] = []
+
+    /// Binds.
+    package init(
+        _ endpoint: String, on loop: SocketLoop, limits: WireLimits
+    ) throws(ZeroMQError) {
+        self.limits = limits
+        socket = try LoopSocket(
+            .router, on: loop,
+            options: SocketDefaults.bound(limits: limits) + [
+                .routerMandatory(true), .receiveHighWaterMark(1_024),
+            ])
+        try socket.monitor()
+        try socket.bind(endpoint)
+        self.endpoint = try socket.lastEndpoint
+    }
+
+    /// Reads messages; fewer than `countMax` means that nothing was left.
+    package func receive(countMax: Int) -> [(WorkerRoute, WorkerMessage)] {
+        readEvents()
+        var messages: [(WorkerRoute, WorkerMessage)] = []
+        while messages.count < countMax {
+            guard let received = try? socket.receive(limit: limits.receiveLimit) else { break }
+            guard case .message(let frames) = received, let route = frames.first else {
+                notices.append("workers: an oversize message was dropped")
+                continue
+            }
+            do throws(Rejection) {
+                messages.append(
+                    (WorkerRoute(id: route.bytes), try WorkerCodec.decode(frames[1...])))
+            } catch {
+                notices.append("workers: a message was dropped: \(error.sentence)")
+            }
+        }
+        return messages
+    }
+
+    /// Sends a message; one that can't be sent is dropped: timers and registration repeat it.
+    package func send(_ message: CoordinatorMessage, to route: WorkerRoute) {
+        let frames = [Frame(route.id)] + CoordinatorCodec.encode(message)
+        guard let outcome = try? socket.send(frames), outcome == .sent else {
+            droppedCount += 1
+            return
+        }
+    }
+
+    /// Sentences for the log since the last call.
+    package func takeNotices() -> [String] {
+        defer { notices = [] }
+        return notices
+    }
+
+    /// Closes the socket.
+    package func close() { socket.close() }
+
+    private func readEvents() {
+        while let event = try? socket.nextEvent() {
+            if let notice = event.notice(of: "workers", frameBytesMax: limits.frameBytesMax) {
+                notices.append(notice)
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+import Foundation
+import SyncCore
+import SyncTransport
+import ZeroMQ
+
+/// A command's connection to a coordinator: context, loop and producer, ended in order.
+enum CommandLink {
+    /// Runs a body with an open producer.
+    static func with<R: Sendable>(
+        _ endpoint: String, project: ProjectName, name: String = "syncd",
+        _ body: (Producer) async throws -> R
+    ) async throws -> R {
+        let context = try Context()
+        let loop = try SocketLoop(name: "command", context: context)
+        guard let person = Name(name) else { throw Trouble("'\(name)' is no producer name.") }
+        let producer = Producer(endpoint: endpoint, project: project, name: person, on: loop)
+        do {
+            try await producer.open()
+            let result = try await body(producer)
+            await end(loop, context)
+            return result
+        } catch {
+            await end(loop, context)
+            throw error
+        }
+    }
+
+    /// Runs a body with a producer whose project does not matter.
+    static func with<R: Sendable>(
+        _ endpoint: String, _ body: (Producer) async throws -> R
+    ) async throws -> R {
+        try await with(endpoint, project: projectName("syncd"), body)
+    }
+
+    private static func end(_ loop: SocketLoop, _ context: Context) async {
+        await loop.stop()
+        context.shutdown()
+        _ = context.terminate(within: .seconds(2))
+    }
+}
+
+/// Waits until everything under a prefix is visible.
+struct Barrier {
+    /// How it ended.
+    struct Outcome: Codable, Sendable {
+        var visible: Bool
+        var through: UInt64?
+        var causes: [Cause]
+        var count: Int
+    }
+
+    /// Why a file is not visible.
+    struct Cause: Codable, Sendable {
+        var path: String
+        var state: String
+        var code: String
+        var reason: String
+    }
+
+    let project: ProjectName
+    let prefix: String
+    let patience: Duration
+
+    /// Asks, and draws how much is left meanwhile.
+    func wait(_ producer: Producer) async throws -> Outcome {
+        let end = ContinuousClock.now + patience
+        return try await withThrowingTaskGroup(of: Outcome?.self) { group in
+            group.addTask { try await ask(producer, until: end) }
+            if Terminal.isInteractive {
+                group.addTask {
+                    try await draw(producer)
+                    return nil
+                }
+            }
+            defer { group.cancelAll() }
+            while let result = try await group.next() {
+                if let result { return result }
+            }
+            throw CancellationError()
+        }
+    }
+
+    private func ask(
+        _ producer: Producer, until end: ContinuousClock.Instant
+    ) async throws -> Outcome {
+        while true {
+            let left = end - ContinuousClock.now
+            guard left > .zero else {
+                throw Trouble(
+                    "Not everything is visible after \(patience); see 'syncd queue --project "
+                        + "\(project)' for what is left.", code: .notVisible)
+            }
+            let reply: ClientReply
+            do {
+                reply = try await producer.ask(
+                    .flush(project: project, prefix: prefix), patience: left)
+            } catch is Producer.Silence {
+                continue
+            }
+            switch reply {
+            case .flushed(let through):
+                return Outcome(visible: true, through: through.value, causes: [], count: 0)
+            case .blocked(let causes, let count):
+                return Outcome(
+                    visible: false, through: nil,
+                    causes: causes.map {
+                        Cause(
+                            path: $0.path.text, state: $0.state, code: $0.code, reason: $0.reason)
+                    }, count: count)
+            case .rejected(let rejection) where rejection.code == .busy:
+                try await Task.sleep(for: rejection.retryAfter ?? .milliseconds(200))
+            case .rejected(let rejection): throw Trouble(rejection.sentence)
+            case .edits, .end, .queue, .events, .gap, .snapshot, .done:
+                throw Trouble("The coordinator gave an answer that does not fit a flush.")
+            }
+        }
+    }
+
+    private func draw(_ producer: Producer) async throws {
+        var bar = ProgressBar("flush")
+        var most = 0
+        while true {
+            let reply = try await producer.ask(
+                .queue(project: project, prefix: "", after: "", countMax: 1), patience: .seconds(5))
+            guard case .queue(let report) = reply else { return }
+            let left = report.counts.pending
+            most = max(most, left)
+            bar.draw(done: most - left, total: most, note: "visible")
+            if left == 0 { break }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        bar.finish()
+    }
+}

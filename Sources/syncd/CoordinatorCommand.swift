@@ -1,0 +1,133 @@
+import ArgumentParser
+import Foundation
+import Logging
+import ServiceLifecycle
+import SyncCoordinator
+import SyncCore
+import SyncStore
+import SyncTransport
+import UnixSignals
+
+/// `syncd coordinator`: makes edits durable and hands them to workers.
+struct CoordinatorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "coordinator",
+        abstract: "Takes edits, makes them durable, hands them to workers, tells what happens.",
+        discussion: """
+            EXAMPLE
+              syncd coordinator --journal sqlite:/var/lib/syncd/journal.db
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var log: LogOptions
+
+    @Option(help: "Where accepted edits wait, as sqlite:FILE (SYNCD_JOURNAL).")
+    var journal: String?
+
+    @Option(help: "Endpoint for producers (SYNCD_INTAKE; tcp://127.0.0.1:7461).")
+    var intake: String?
+
+    @Option(help: "Endpoint for workers (SYNCD_WORKER_ENDPOINT; tcp://127.0.0.1:7462).")
+    var workerEndpoint: String?
+
+    @Option(help: "Endpoint for monitors (SYNCD_STATUS; tcp://127.0.0.1:7463).")
+    var status: String?
+
+    @Option(help: "Lease of a worker in milliseconds, 200 to 60000 (SYNCD_LEASE_MS; 2500).")
+    var leaseMs: Int?
+
+    @Option(help: "Waits before the retries in milliseconds, by commas (SYNCD_RETRY_MS).")
+    var retryMs: String?
+
+    @Option(help: "Pending content kept in memory, in MiB (SYNCD_MEMORY_MIB; 256).")
+    var memoryMib: Int?
+
+    @Flag(help: "Take over a store of another journal, or one that is ahead of this one.")
+    var adopt = false
+
+    @Flag(help: "Allow endpoints that other machines can reach, without keys.")
+    var insecure = false
+
+    @Option(help: .hidden) var parentFd: Int32?
+    @Option(help: .hidden) var durability: String?
+
+    func run() async throws {
+        try await reporting {
+            let settings = try await common.settings()
+            let logger = try log.logger("coordinator", settings)
+            ParentPipe.watch(parentFd)
+            var configuration = CoordinatorConfiguration()
+            configuration.intake = settings.text("intake", intake) ?? configuration.intake
+            configuration.workers =
+                settings.text("worker-endpoint", workerEndpoint) ?? configuration.workers
+            configuration.status = settings.text("status", status) ?? configuration.status
+            try tune(&configuration, settings)
+            let isInsecure = settings.flag("insecure", insecure)
+            for endpoint in [configuration.intake, configuration.workers, configuration.status] {
+                if let refusal = EndpointPolicy.refusal(
+                    of: endpoint, isInsecureAllowed: isInsecure)
+                {
+                    throw Trouble(refusal, code: .configuration)
+                }
+                if !EndpointPolicy.isLocal(endpoint) {
+                    logger.warning(
+                        "\(endpoint) is open to everybody who can reach it: there are no keys yet")
+                }
+            }
+            let url = try settings.required("journal", journal, for: "The journal")
+            let journal = try await open(url)
+            let service = CoordinatorService(
+                configuration, journal: journal, epoch: Epoch(bits: .random(in: .min ... .max)),
+                logger: logger)
+            try await ServiceGroup(
+                configuration: .init(
+                    services: [
+                        .init(
+                            service: service, successTerminationBehavior: .gracefullyShutdownGroup,
+                            failureTerminationBehavior: .gracefullyShutdownGroup)
+                    ],
+                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            ).run()
+        }
+    }
+
+    /// Opens the journal. It is locked before anything is bound: binding an `ipc://` endpoint would
+    /// unlink the socket of a coordinator that runs (trace A7).
+    private func open(_ url: String) async throws -> SQLiteJournal {
+        let file: String
+        do throws(StoreURL.Flaw) {
+            switch try StoreURL(url) {
+            case .sqlite(let named): file = named
+            }
+        } catch {
+            throw Trouble("--journal: \(error.sentence)", code: .configuration)
+        }
+        var options = SQLiteOptions()
+        if durability == "normal" { options = SQLiteOptions(durability: .normal) }
+        return try await SQLiteJournal(file: file, options: options)
+    }
+
+    private func tune(
+        _ configuration: inout CoordinatorConfiguration, _ settings: Settings
+    ) throws {
+        if let lease = try settings.number("lease-ms", leaseMs, in: 200...60_000) {
+            configuration.settings.lease = .milliseconds(lease)
+            configuration.settings.margin = .milliseconds(max(lease / 5, 100))
+        }
+        if let memory = try settings.number("memory-mib", memoryMib, in: 1...65_536) {
+            configuration.settings.memoryBytesMax = memory << 20
+        }
+        if let text = settings.text("retry-ms", retryMs) {
+            let waits = text.split(separator: ",").map { Int($0) }
+            guard !waits.isEmpty, waits.allSatisfy({ $0.map { 0...3_600_000 ~= $0 } ?? false })
+            else {
+                throw Trouble(
+                    "--retry-ms is a list of milliseconds by commas, such as 1000,2000,4000.",
+                    code: .usage)
+            }
+            configuration.settings.retry.waits = waits.compactMap { $0.map { .milliseconds($0) } }
+        }
+        configuration.settings.isAdopting = adopt
+        configuration.settings.contentBytesMax = configuration.limits.contentBytesMax
+    }
+}

@@ -1,0 +1,149 @@
+import ArgumentParser
+import Foundation
+import Logging
+import ServiceLifecycle
+import Synchronization
+import SyncCore
+import SyncSandbox
+import SyncStore
+import SyncTransport
+import SyncWorker
+import UnixSignals
+
+/// `syncd worker`: applies edits to the store and writes them into sandboxes.
+struct WorkerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "worker",
+        abstract: "Applies edits to the store and writes them into sandboxes.",
+        discussion: """
+            EXAMPLE
+              syncd worker --coordinator tcp://127.0.0.1:7462 --store sqlite:/var/lib/syncd/store.db \
+            --local-root /var/lib/syncd/sandboxes --id w1
+
+            SIGTERM drains: nothing new is taken, what is in hand is finished and told, exit 0.
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var log: LogOptions
+
+    @Option(help: "The coordinator's endpoint for workers (SYNCD_COORDINATOR).")
+    var coordinator: String?
+
+    @Option(help: "Where versions live, as sqlite:FILE (SYNCD_STORE).")
+    var store: String?
+
+    @Option(help: "Directory whose subdirectories are the local sandboxes (SYNCD_LOCAL_ROOT).")
+    var localRoot: String?
+
+    @Option(help: "Label, unique among the living workers (SYNCD_ID; host name and process id).")
+    var id: String?
+
+    @Option(help: "Assignments at once, 1 to 4096 (SYNCD_CAPACITY; 256).")
+    var capacity: Int?
+
+    @Option(help: "Versions kept of each file, 1 to 1000 (SYNCD_VERSIONS; 10).")
+    var versions: Int?
+
+    @Flag(help: "Fsync files in local sandboxes; else they are refilled after a machine restart.")
+    var fsync = false
+
+    @Flag(help: "Allow a coordinator on another machine, without keys.")
+    var insecure = false
+
+    @Option(help: .hidden) var parentFd: Int32?
+    @Option(help: .hidden) var life: String?
+
+    func run() async throws {
+        try await reporting {
+            let settings = try await common.settings()
+            var logger = try log.logger("worker", settings)
+            ParentPipe.watch(parentFd)
+            let endpoint = settings.text("coordinator", coordinator) ?? "tcp://127.0.0.1:7462"
+            if let refusal = EndpointPolicy.refusal(
+                of: endpoint, isInsecureAllowed: settings.flag("insecure", insecure))
+            {
+                throw Trouble(refusal, code: .configuration)
+            }
+            let label = try label(settings)
+            logger[metadataKey: "worker"] = "\(label)"
+            let store = try await openStore(settings)
+            let root = try settings.required("local-root", localRoot, for: "The local root")
+            let isSynced = settings.flag("fsync", fsync)
+            let sandboxes = LocalDirectoryProvider(root: root, fsync: isSynced)
+            var worker = WorkerSettings(
+                label: label, life: drawnLife(), bootID: try bootID(),
+                localRootID: try await sandboxes.localRootID(), schemes: sandboxes.schemes)
+            if let capacity = try settings.number("capacity", capacity, in: 1...4_096) {
+                worker.capacity = capacity
+            }
+            let exit = Mutex<WorkerExit?>(nil)
+            let service = WorkerService(
+                WorkerConfiguration(
+                    coordinator: endpoint, settings: worker, isLocalSynced: isSynced),
+                store: store, sandboxes: sandboxes, logger: logger
+            ) { reason in exit.withLock { $0 = reason } }
+            try await ServiceGroup(
+                configuration: .init(
+                    services: [
+                        .init(
+                            service: service, successTerminationBehavior: .gracefullyShutdownGroup,
+                            failureTerminationBehavior: .gracefullyShutdownGroup)
+                    ],
+                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            ).run()
+            await store.close()
+            try end(exit.withLock { $0 }, logger)
+        }
+    }
+
+    private func end(_ reason: WorkerExit?, _ logger: Logger) throws {
+        switch reason {
+        case nil: throw Trouble("The worker ended without having been drained.", code: .failed)
+        case .drained: logger.info("drained")
+        case .replaced(let sentence): throw Trouble(sentence, code: .replaced)
+        case .refused(let code, let sentence):
+            throw Trouble("The pool refuses this worker (\(code)): \(sentence)", code: .configuration)
+        }
+    }
+
+    private func label(_ settings: Settings) throws -> WorkerLabel {
+        let fallback = "\(ProcessInfo.processInfo.hostName)-\(getpid())"
+        let text = settings.text("id", id) ?? fallback
+        guard let label = Name(text) else {
+            throw Trouble(
+                "'\(text)' is no worker label; give --id of A-Z a-z 0-9 _ - and '.'.", code: .usage)
+        }
+        return label
+    }
+
+    private func drawnLife() -> UInt64 {
+        life.flatMap { Hexadecimal.value(of: $0) } ?? .random(in: .min ... .max)
+    }
+
+    private func openStore(_ settings: Settings) async throws -> SQLiteStore {
+        let url = try settings.required("store", store, for: "The store")
+        let versions = try settings.number("versions", versions, in: 1...1_000)
+        return try await SQLiteStore(
+            file: try storeFile(url), versionsKept: versions ?? SQLiteStore.versionsKeptDefault)
+    }
+
+    /// The kernel's id of this boot: local files that were not fsynced are doubted after another one.
+    private func bootID() throws -> String {
+        let file = "/proc/sys/kernel/random/boot_id"
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            throw Trouble("\(file) can't be read; mount /proc.", code: .configuration)
+        }
+        return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+}
+
+/// The file of a `sqlite:FILE` store.
+func storeFile(_ url: String) throws -> String {
+    do throws(StoreURL.Flaw) {
+        switch try StoreURL(url) {
+        case .sqlite(let file): return file
+        }
+    } catch {
+        throw Trouble("--store: \(error.sentence)", code: .configuration)
+    }
+}
