@@ -1,0 +1,289 @@
+package import Foundation
+package import SyncCore
+package import SyncTransport
+package import ZeroMQ
+
+/// Real processes for a test: one coordinator, some workers, in a temporary folder, on `ipc://`.
+///
+/// Whatever was started is ended by pid when the cluster stops.
+package final class DaemonCluster: @unchecked Sendable {
+    // Unchecked: a test drives one cluster from one task at a time.
+
+    /// One child.
+    package final class Child {
+        package let process: Process
+        package let log: URL
+
+        package var pid: pid_t { process.processIdentifier }
+
+        init(process: Process, log: URL) {
+            self.process = process
+            self.log = log
+        }
+
+        /// Ends it like a crash and waits for the end.
+        package func crash() {
+            kill(pid, SIGKILL)
+            process.waitUntilExit()
+        }
+
+        /// Asks it to end in order, waits, and tells the exit code.
+        package func drain() -> Int32 {
+            kill(pid, SIGTERM)
+            process.waitUntilExit()
+            return process.terminationStatus
+        }
+    }
+
+    /// Everything lies below.
+    package let folder: URL
+    package private(set) var coordinator: Child?
+    package private(set) var workers: [String: Child] = [:]
+    private let coordinatorFlags: [String]
+    private let workerFlags: [String]
+    private var childCount = 0
+    private let context: Context
+    private let loop: SocketLoop
+
+    package var intake: String { "ipc://\(folder.path)/i" }
+    package var workerEndpoint: String { "ipc://\(folder.path)/w" }
+    package var status: String { "ipc://\(folder.path)/s" }
+    package var storeFile: String { folder.path + "/store.db" }
+    package var journalFile: String { folder.path + "/journal.db" }
+    package var sandboxes: String { folder.path + "/sandboxes" }
+
+    /// Variables that let the command find the cluster.
+    package var environment: [String: String] {
+        var environment = ProcessInfo.processInfo.environment
+        environment["SYNCD_INTAKE"] = intake
+        environment["SYNCD_STATUS"] = status
+        environment["SYNCD_STORE"] = "sqlite:\(storeFile)"
+        return environment
+    }
+
+    /// The built `syncd`, which lies beside the test bundle.
+    package static var binary: URL {
+        get throws {
+            let own = URL(fileURLWithPath: CommandLine.arguments[0])
+            var place = own.deletingLastPathComponent()
+            for _ in 0..<4 {
+                let candidate = place.appendingPathComponent("syncd")
+                if FileManager.default.isExecutableFile(atPath: candidate.path) {
+                    return candidate
+                }
+                place = place.deletingLastPathComponent()
+            }
+            throw KitError("no syncd near \(own.path); run 'swift build' first")
+        }
+    }
+
+    /// Starts coordinator and workers; returns when the coordinator answers.
+    ///
+    /// - Parameter folder: Where to put everything; a temporary folder if nil.
+    package static func start(
+        workers: Int, folder: URL? = nil, coordinatorFlags: [String] = [],
+        workerFlags: [String] = []
+    ) async throws -> DaemonCluster {
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: coordinatorFlags, workerFlags: workerFlags)
+        try cluster.startCoordinator()
+        for number in 0..<workers { try cluster.startWorker("w\(number)") }
+        _ = try await cluster.queue()
+        return cluster
+    }
+
+    private init(folder: URL?, coordinatorFlags: [String], workerFlags: [String]) throws {
+        let id = String(UInt32.random(in: .min ... .max), radix: 36)
+        self.folder = folder ?? URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
+        self.coordinatorFlags = coordinatorFlags
+        self.workerFlags = workerFlags
+        context = try Context()
+        loop = try SocketLoop(name: "test", context: context)
+        try FileManager.default.createDirectory(
+            atPath: sandboxes, withIntermediateDirectories: true)
+    }
+
+    package func startCoordinator() throws {
+        coordinator = try spawn(
+            [
+                "coordinator", "--journal", "sqlite:\(journalFile)", "--intake", intake,
+                "--worker-endpoint", workerEndpoint, "--status", status,
+            ] + coordinatorFlags)
+    }
+
+    @discardableResult
+    package func startWorker(_ label: String, flags: [String] = []) throws -> Child {
+        let child = try spawn(
+            [
+                "worker", "--coordinator", workerEndpoint, "--store", "sqlite:\(storeFile)",
+                "--local-root", sandboxes, "--id", label,
+            ] + workerFlags + flags)
+        workers[label] = child
+        return child
+    }
+
+    package func crashCoordinator() {
+        coordinator?.crash()
+        coordinator = nil
+    }
+
+    package func crashWorker(_ label: String) {
+        workers.removeValue(forKey: label)?.crash()
+    }
+
+    package func drainWorker(_ label: String) -> Int32? {
+        workers.removeValue(forKey: label)?.drain()
+    }
+
+    /// Ends everything and removes the folder.
+    package func stop() async {
+        for child in workers.values { child.crash() }
+        workers = [:]
+        crashCoordinator()
+        await loop.stop()
+        context.shutdown()
+        _ = context.terminate(within: .seconds(5))
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    private func spawn(_ arguments: [String]) throws -> Child {
+        childCount += 1
+        let process = Process()
+        process.executableURL = try Self.binary
+        process.arguments = arguments
+        let log = folder.appendingPathComponent("log-\(childCount)-\(arguments[0])")
+        FileManager.default.createFile(atPath: log.path, contents: nil)
+        let handle = try FileHandle(forWritingTo: log)
+        process.standardError = handle
+        process.standardOutput = handle
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        return Child(process: process, log: log)
+    }
+
+    // MARK: Clients
+
+    /// A producer of a new life.
+    package func producer(
+        _ project: String = "p1", name: String = "tester", endpoint: String? = nil,
+        settings: ProducerMachine.Settings = ProducerMachine.Settings()
+    ) async throws -> Producer {
+        let producer = Producer(
+            endpoint: endpoint ?? intake, project: MachineCluster.name(project),
+            name: MachineCluster.name(name), on: loop, settings: settings)
+        try await producer.open()
+        return producer
+    }
+
+    /// The pool now.
+    package func queue(_ project: String? = nil) async throws -> QueueReport {
+        let producer = try await producer()
+        let reply = try await producer.ask(
+            .queue(
+                project: project.map { MachineCluster.name($0) }, prefix: "", after: "",
+                countMax: 1_000), patience: .seconds(60))
+        guard case .queue(let report) = reply else { throw KitError("no queue: \(reply)") }
+        return report
+    }
+
+    /// Waits until everything of a project is visible.
+    package func flush(_ project: String = "p1", patience: Duration = .seconds(120)) async throws {
+        let producer = try await producer(project)
+        let end = ContinuousClock.now + patience
+        while ContinuousClock.now < end {
+            let reply = try await producer.ask(
+                .flush(project: producer.project, prefix: ""), patience: patience)
+            switch reply {
+            case .flushed: return
+            case .blocked(let causes, let count):
+                throw KitError("flush is blocked by \(count) files: \(causes)")
+            default: continue
+            }
+        }
+        throw KitError("flush did not answer within \(patience)")
+    }
+
+    /// All events of the log, over pages.
+    package func events() async throws -> [StatusEvent] {
+        let producer = try await producer()
+        var all: [StatusEvent] = []
+        var next: UInt64 = 1
+        while true {
+            let reply = try await producer.ask(
+                .replay(from: next, project: nil, countMax: 1_000), patience: .seconds(60))
+            guard case .events(let events, let after, let last) = reply else {
+                throw KitError("no events: \(reply)")
+            }
+            all += events
+            next = after
+            if next > last { return all }
+        }
+    }
+
+    /// Runs the command and gives what it printed.
+    package func command(_ arguments: [String]) throws -> (code: Int32, output: String) {
+        let process = Process()
+        process.executableURL = try Self.binary
+        process.arguments = arguments
+        process.environment = environment
+        let output = Pipe()
+        process.standardOutput = output
+        process.standardError = output
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    }
+}
+
+/// A producer's own book: what it pushed, and what it was told.
+package actor ProducerBook {
+    package private(set) var edits: [UInt64: Edit] = [:]
+    package private(set) var accepted: [UInt64: EditSequence] = [:]
+    package private(set) var refused: [UInt64: Rejection] = [:]
+    package private(set) var dropped: Set<UInt64> = []
+    package private(set) var unknown: Set<UInt64> = []
+    private var goals: [(count: Int, done: CheckedContinuation<Void, Never>)] = []
+
+    package init() {}
+
+    /// How many edits are answered, one way or the other.
+    package var answeredCount: Int {
+        accepted.count + refused.count + dropped.count + unknown.count
+    }
+
+    package func pushed(_ number: UInt64, _ edit: Edit) { edits[number] = edit }
+
+    /// Writes down what the producer hears, until its stream ends or the task is cancelled.
+    package func keep(_ updates: AsyncStream<ProducerMachine.Update>) async {
+        for await update in updates {
+            switch update {
+            case .accepted(let number, let sequence, _): accepted[number] = sequence
+            case .rejected(let number, let rejection): refused[number] = rejection
+            case .dropped(let number, _): dropped.insert(number)
+            case .unknown(let number): unknown.insert(number)
+            case .ended: continue
+            }
+            let answered = answeredCount
+            for goal in goals where answered >= goal.count { goal.done.resume() }
+            goals.removeAll { answered >= $0.count }
+        }
+    }
+
+    /// Waits until so many edits are answered.
+    package func reach(_ count: Int) async {
+        if answeredCount >= count { return }
+        await withCheckedContinuation { goals.append((count, $0)) }
+    }
+
+    /// Per path: the accepted edit with the highest number.
+    package var newest: [EditPath: (number: UInt64, edit: Edit)] {
+        var newest: [EditPath: (number: UInt64, edit: Edit)] = [:]
+        for number in accepted.keys.sorted() {
+            guard let edit = edits[number] else { continue }
+            newest[edit.path] = (number, edit)
+        }
+        return newest
+    }
+}
