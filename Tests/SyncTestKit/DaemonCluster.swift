@@ -152,7 +152,7 @@ package final class DaemonCluster: @unchecked Sendable {
         process.executableURL = try Self.binary
         process.arguments = arguments
         let log = folder.appendingPathComponent("log-\(childCount)-\(arguments[0])")
-        FileManager.default.createFile(atPath: log.path, contents: nil)
+        try Data().write(to: log)
         let handle = try FileHandle(forWritingTo: log)
         process.standardError = handle
         process.standardOutput = handle
@@ -162,6 +162,16 @@ package final class DaemonCluster: @unchecked Sendable {
     }
 
     // MARK: Clients
+
+    private var askers: [String: Producer] = [:]
+
+    /// The producer that asks questions about a project; one each, so that sockets do not pile up.
+    private func asker(_ project: String = "p1") async throws -> Producer {
+        if let asker = askers[project] { return asker }
+        let asker = try await producer(project, name: "asker")
+        askers[project] = asker
+        return asker
+    }
 
     /// A producer of a new life.
     package func producer(
@@ -177,7 +187,7 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// The pool now.
     package func queue(_ project: String? = nil) async throws -> QueueReport {
-        let producer = try await producer()
+        let producer = try await asker()
         let reply = try await producer.ask(
             .queue(
                 project: project.map { MachineCluster.name($0) }, prefix: "", after: "",
@@ -188,7 +198,7 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Waits until everything of a project is visible.
     package func flush(_ project: String = "p1", patience: Duration = .seconds(120)) async throws {
-        let producer = try await producer(project)
+        let producer = try await asker(project)
         let end = ContinuousClock.now + patience
         while ContinuousClock.now < end {
             let reply = try await producer.ask(
@@ -205,7 +215,7 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// All events of the log, over pages.
     package func events() async throws -> [StatusEvent] {
-        let producer = try await producer()
+        let producer = try await asker()
         var all: [StatusEvent] = []
         var next: UInt64 = 1
         while true {
