@@ -42,6 +42,24 @@ static inline int syncd_open_beneath(int directory, const char *path, _Bool is_r
     long result = syscall(SYS_openat2, directory, path, &how, sizeof how);
     return result < 0 ? -errno : (int)result;
 }
+#include <linux/stat.h>
+
+/* statx(2) is hidden without _GNU_SOURCE. Gives the inode of an open directory and, where the file
+   system keeps it, when it was made (else zero); 0, or minus the errno. */
+static inline int syncd_birth(
+    int directory, uint64_t *inode, int64_t *seconds, uint32_t *nanoseconds
+) {
+    struct statx found;
+    /* 0x1000 is AT_EMPTY_PATH, hidden likewise. */
+    long result = syscall(
+        SYS_statx, directory, "", 0x1000, STATX_INO | STATX_BTIME, &found);
+    if (result < 0) return -errno;
+    int is_known = (found.stx_mask & STATX_BTIME) != 0;
+    *inode = found.stx_ino;
+    *seconds = is_known ? found.stx_btime.tv_sec : 0;
+    *nanoseconds = is_known ? found.stx_btime.tv_nsec : 0;
+    return 0;
+}
 /* ---- end of SyncSandbox ------------------------------------------------------------------ */
 
 /* --- syncd up: children -------------------------------------------------------------------- */

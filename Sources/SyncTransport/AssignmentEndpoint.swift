@@ -13,13 +13,15 @@ package final class AssignmentEndpoint {
 
     private let socket: LoopSocket
     private let limits: WireLimits
-    private var notices: [String] = []
+    private var acceptTrouble = AcceptTrouble()
+    private var notices: EndpointNotices
 
     /// Binds.
     package init(
         _ endpoint: String, on loop: SocketLoop, limits: WireLimits
     ) throws(ZeroMQError) {
         self.limits = limits
+        notices = EndpointNotices(of: "workers", frameBytesMax: limits.frameBytesMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [
@@ -37,14 +39,14 @@ package final class AssignmentEndpoint {
         while messages.count < countMax {
             guard let received = try? socket.receive(limit: limits.receiveLimit) else { break }
             guard case .message(let frames) = received, let route = frames.first else {
-                notices.append("workers: an oversize message was dropped")
+                notices.add("an oversize message was dropped")
                 continue
             }
             do throws(Rejection) {
                 messages.append(
                     (WorkerRoute(id: route.bytes), try WorkerCodec.decode(frames[1...])))
             } catch {
-                notices.append("workers: a message was dropped: \(error.sentence)")
+                notices.add("a message was dropped: \(error.sentence)")
             }
         }
         return messages
@@ -55,24 +57,21 @@ package final class AssignmentEndpoint {
         let frames = [Frame(route.id)] + CoordinatorCodec.encode(message)
         guard let outcome = try? socket.send(frames), outcome == .sent else {
             droppedCount += 1
+            notices.addDropped()
             return
         }
     }
 
-    /// Sentences for the log since the last call.
-    package func takeNotices() -> [String] {
-        defer { notices = [] }
-        return notices
-    }
+    /// What the log should have since the last call.
+    package func takeNotices() -> [EndpointNotice] { notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }
 
     private func readEvents() {
-        while let event = try? socket.nextEvent() {
-            if let notice = event.notice(of: "workers", frameBytesMax: limits.frameBytesMax) {
-                notices.append(notice)
-            }
+        for _ in 0..<AcceptTrouble.eventsPerPassMax {
+            guard let event = try? socket.nextEvent() else { return }
+            if acceptTrouble.isWorthTelling(event.kind) { notices.add(event) }
         }
     }
 }

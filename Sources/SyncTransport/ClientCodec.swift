@@ -17,7 +17,8 @@ package enum ClientCodec {
             let version = try reader.text("protocol version")
             guard version == Wire.version else {
                 if let verb = try? reader.frame("verb"), verb.count <= 32,
-                    let request = try? reader.frame("request id")
+                    let request = try? reader.frame("request id"),
+                    request.count <= Wire.requestBytesMax
                 {
                     id = request.bytes
                 }
@@ -27,7 +28,15 @@ package enum ClientCodec {
                         + "version.")
             }
             let verb = try reader.text("verb")
-            id = try reader.frame("request id").bytes
+            let request = try reader.frame("request id")
+            // It is kept as long as the answer takes, so it must be short.
+            guard request.count <= Wire.requestBytesMax else {
+                throw Rejection(
+                    .badRequest,
+                    "The request id has \(request.count) bytes, more than the "
+                        + "\(Wire.requestBytesMax) allowed.")
+            }
+            id = request.bytes
             guard let request = Wire.Request(rawValue: verb) else {
                 let known = Wire.Request.allCases.map(\.rawValue).joined(separator: ", ")
                 throw Rejection(.badRequest, "The verb is unknown; known are \(known).")
@@ -43,16 +52,20 @@ package enum ClientCodec {
     /// The route of a message that was too big to be kept, by its first frames.
     package static func route(ofOversize prefix: Message) -> ClientRoute? {
         guard let head = head(of: prefix) else { return nil }
-        let request = prefix.count > head + 2 ? prefix[head + 2].bytes : []
-        return ClientRoute(envelope: prefix[..<head].map(\.bytes), request: request)
+        let request = prefix.count > head + 2 ? prefix[head + 2] : Frame("")
+        return ClientRoute(
+            envelope: prefix[..<head].map(\.bytes),
+            request: request.count <= Wire.requestBytesMax ? request.bytes : [])
     }
 
     /// Where the protocol's own frames begin: after the routing id and at most two envelope frames.
     private static func head(of frames: Message) -> Int? {
         guard frames.count >= 2 else { return nil }
-        for index in 1...min(3, frames.count - 1)
-        where frames[index].count < 32 && frames[index].text?.hasPrefix("syncd/") ?? false {
-            return index
+        for index in 1...min(3, frames.count - 1) {
+            let frame = frames[index]
+            if frame.count < 32, frame.text?.hasPrefix("syncd/") ?? false { return index }
+            // Echoed as it is, so it must be short; a REQ's are empty or four bytes.
+            if frame.count > Wire.requestBytesMax { break }
         }
         return 1
     }
@@ -69,39 +82,70 @@ package enum ClientCodec {
             let number = try reader.number("number")
             request = .wait(project: project, EditID(producer: producer, number: number))
         case .queue:
-            let query = try reader.json(Body.QueueQuery.self, "query")
-            var project: ProjectName?
-            if let text = query.project {
-                guard let name = Name(text) else {
-                    throw Rejection(.badRequest, "The project's name is not valid.")
-                }
-                project = name
-            }
+            let query = try reader.query(Body.QueueQuery.self)
+            let project = try project(query.project)
             request = .queue(
-                project: project, prefix: query.prefix ?? "", after: query.after ?? "",
-                countMax: query.max ?? 100)
+                project: project, prefix: try prefix(query.prefix ?? ""),
+                after: try after(query.after)?.text ?? "", countMax: query.max ?? 100)
         case .flush:
-            request = .flush(project: try reader.project(), prefix: try reader.text("prefix"))
+            let project = try reader.project()
+            request = .flush(project: project, prefix: try prefix(reader.text("prefix")))
         case .replay:
             let from = try reader.number("first event")
-            let query = try reader.json(Body.PageQuery.self, "query")
+            let query = try reader.query(Body.PageQuery.self)
             request = .replay(
-                from: from, project: query.project.flatMap { Name($0) },
-                countMax: query.max ?? 1_000)
+                from: from, project: try project(query.project), countMax: query.max ?? 1_000)
         case .snapshot:
             let project = try reader.project()
-            let query = try reader.json(Body.PageQuery.self, "query")
+            let query = try reader.query(Body.PageQuery.self)
             request = .snapshot(
-                project: project, prefix: query.prefix ?? "",
-                after: query.after.flatMap { try? EditPath($0) }, countMax: query.max ?? 1_000)
+                project: project, prefix: try prefix(query.prefix ?? ""),
+                after: try after(query.after), countMax: query.max ?? 1_000)
+        case .failed: request = .failed(try FailedCodec.query(from: &reader))
+        case .retry: request = .order(try FailedCodec.order(.retry, from: &reader))
+        case .discard: request = .order(try FailedCodec.order(.discard, from: &reader))
+        case .project:
+            let project = try reader.project()
+            request = .project(project, try ProjectCodec.action(from: &reader))
         case .died:
             guard let life = Hexadecimal.value(of: try reader.text("life")) else {
                 throw Rejection(.badRequest, "The life must be 16 hexadecimal digits.")
             }
-            request = .died(life: life)
+            let cause = reader.count > 0 ? try reader.text("cause") : "died"
+            guard cause == "died" || cause == "killed" else {
+                throw Rejection(.badRequest, "The cause of a death is 'died' or 'killed'.")
+            }
+            request = .died(life: life, isKilled: cause == "killed")
         }
         try reader.end()
         return request
+    }
+
+    private static func project(_ text: String?) throws(Rejection) -> ProjectName? {
+        guard let text else { return nil }
+        guard let name = Name(text) else {
+            throw Rejection(.badRequest, "The project's name is not valid.")
+        }
+        return name
+    }
+
+    /// A folder or a file, normalised like the paths that it is compared with; empty covers all.
+    private static func prefix(_ text: String) throws(Rejection) -> String {
+        if text.isEmpty { return "" }
+        return try path(text.utf8.last == UInt8(ascii: "/") ? String(text.dropLast()) : text).text
+    }
+
+    private static func after(_ text: String?) throws(Rejection) -> EditPath? {
+        guard let text, !text.isEmpty else { return nil }
+        return try path(text)
+    }
+
+    private static func path(_ text: String) throws(Rejection) -> EditPath {
+        do throws(EditPath.Flaw) {
+            return try EditPath(text)
+        } catch {
+            throw Rejection(.invalidPath, error.sentence)
+        }
     }
 
     private static func edits(
@@ -112,8 +156,8 @@ package enum ClientCodec {
         guard reader.count > 0, reader.count % 4 == 0 else {
             throw Rejection(
                 .badRequest,
-                "An EDIT has four frames per edit (number, path, options, content) and at least one "
-                    + "edit; this one has \(reader.count) frames after the producer.")
+                "An EDIT has four frames per edit (number, path, options, content) and at least "
+                    + "one edit; this one has \(reader.count) frames after the producer.")
         }
         guard reader.count / 4 <= limits.editsMax else {
             throw Rejection(
@@ -140,16 +184,13 @@ package enum ClientCodec {
     private static func edit(
         _ path: Frame, _ options: Frame, _ content: Frame, limits: WireLimits
     ) throws(Rejection) -> Edit {
-        let parsed: EditPath
-        do throws(EditPath.Flaw) {
-            guard let text = path.text else { throw EditPath.Flaw.invalidUTF8 }
-            parsed = try EditPath(text)
-        } catch {
-            throw Rejection(.invalidPath, error.sentence)
+        guard let text = path.text else {
+            throw Rejection(.invalidPath, EditPath.Flaw.invalidUTF8.sentence)
         }
+        let parsed = try Self.path(text)
         var chosen = Body.Options()
         if !options.isEmpty {
-            guard let given = Body.decode(Body.Options.self, from: options) else {
+            guard let given = Body.decodeShort(Body.Options.self, from: options) else {
                 throw Rejection(
                     .badRequest,
                     "The options are no JSON object of the documented fields; an empty frame "
@@ -175,7 +216,7 @@ package enum ClientCodec {
             expectedVersion: try version(chosen.expectedVersion), wantsEnd: chosen.end ?? false)
     }
 
-    private static func targets(_ texts: [String]) throws(Rejection) -> [TargetURL] {
+    static func targets(_ texts: [String]) throws(Rejection) -> [TargetURL] {
         var targets: [TargetURL] = []
         for text in texts {
             guard let target = TargetURL(text) else {
@@ -234,7 +275,20 @@ package enum ClientCodec {
         case .snapshot(let project, let prefix, let after, let countMax):
             let query = Body.PageQuery(prefix: prefix, after: after?.text, max: countMax)
             return message(.snapshot, [Frame(project.text), Body.encode(query)])
-        case .died(let life): return message(.died, [Frame(Hexadecimal.digits(of: life))])
+        case .failed(let query): return message(.failed, [FailedCodec.encode(query)])
+        case .order(let order):
+            let verb: Wire.Request =
+                switch order.action {
+                case .retry: .retry
+                case .discard: .discard
+                }
+            return message(verb, FailedCodec.encode(order))
+        case .project(let project, let action):
+            return message(.project, [Frame(project.text), ProjectCodec.encode(action)])
+        case .died(let life, let isKilled):
+            return message(
+                .died,
+                [Frame(Hexadecimal.digits(of: life))] + (isKilled ? [Frame("killed")] : []))
         }
     }
 

@@ -30,9 +30,8 @@ package enum CoordinatorCodec {
             return head(.acknowledge, stamp) + numbers.map { Frame($0) }
         case .probe(let stamp, let target):
             return head(.probe, stamp) + [Body.encode(Body.Target(target))]
-        case .list(let stamp, let project, let after, let countMax):
-            return head(.list, stamp)
-                + [Frame(project.text), Frame(after?.text ?? ""), Frame(UInt64(countMax))]
+        case .list(let stamp, let question):
+            return head(.list, stamp) + QuestionCodec.encode(question)
         case .left(let stamp): return head(.left, stamp)
         }
     }
@@ -92,13 +91,7 @@ package enum CoordinatorCodec {
                 throw Rejection(.badRequest, "The target makes no sense.")
             }
             return .probe(stamp, target)
-        case .list:
-            let project = try reader.project()
-            let after = try reader.text("page's start")
-            let countMax = try reader.number("page size")
-            return .list(
-                stamp, project: project, after: after.isEmpty ? nil : try? EditPath(after),
-                countMax: Int(countMax))
+        case .list: return .list(stamp, try QuestionCodec.decode(from: &reader))
         case .left, .refused, .replaced, .registerAgain: return .left(stamp)
         }
     }
@@ -106,7 +99,8 @@ package enum CoordinatorCodec {
 
 /// A batch of assignments: one table of targets, then two frames each.
 ///
-///     JSON, then ("edit" ID ATTEMPT TARGETS SEQUENCE PROJECT PATH KIND EXPECTED PRODUCER NUMBER TIME, CONTENT)*
+///     JSON, then ("edit" ID ATTEMPT TARGETS SEQUENCE PROJECT PATH KIND EXPECTED PRODUCER NUMBER
+///                 TIME, CONTENT)*
 ///                ("refresh" ID ATTEMPT TARGETS SEQUENCE PROJECT PATH, empty)*
 ///
 /// Each word of the first frame is a line (paths have no control characters); TARGETS are places in
@@ -149,7 +143,12 @@ enum AssignmentCodec {
     }
 
     static func decode(from reader: inout FrameReader) throws(Rejection) -> [Assignment] {
-        let table = try reader.json([Body.Target].self, "targets").compactMap(\.value)
+        let bodies = try reader.json([Body.Target].self, "targets")
+        let table = bodies.compactMap(\.value)
+        // Assignments name targets by their place, so none may be left out.
+        guard table.count == bodies.count else {
+            throw Rejection(.badRequest, "A target makes no sense.")
+        }
         var assignments: [Assignment] = []
         while reader.count > 0 {
             let text = try reader.text("assignment")
@@ -165,15 +164,20 @@ enum AssignmentCodec {
     private static func assignment(
         _ text: String, _ content: Frame, _ table: [AssignedTarget]
     ) -> Assignment? {
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        guard lines.count == 7 || lines.count == 12, let id = AssignmentID(lines[1]),
+        let lines = LinesOfText.split(text)
+        guard
+            (lines[0] == "refresh" && lines.count == 7)
+                || (lines[0] == "edit" && lines.count == 12),
+            let id = AssignmentID(lines[1]),
             let attempt = FrameReader.number(lines[2]),
             let sequence = FrameReader.number(lines[4]).map({ EditSequence($0) }),
             let project = Name(String(lines[5])), let path = try? EditPath(String(lines[6]))
         else { return nil }
-        let places = lines[3].split(separator: " ").compactMap { Int($0) }
-        guard places.allSatisfy({ table.indices.contains($0) }) else { return nil }
-        let targets = places.map { table[$0] }
+        let words = lines[3].split(separator: " ")
+        let targets = words.compactMap { word in
+            FrameReader.number(word).flatMap { $0 < table.count ? table[Int($0)] : nil }
+        }
+        guard targets.count == words.count else { return nil }
         let file = FileKey(project: project, path: path)
         if lines.count == 7 {
             return Assignment(
@@ -182,9 +186,13 @@ enum AssignmentCodec {
         guard let producer = ProducerID(String(lines[9])),
             let number = FrameReader.number(lines[10]), let time = FrameReader.number(lines[11])
         else { return nil }
-        let change: FileChange =
-            lines[7] == "delete"
-            ? .delete : .put(Content(content), isExecutable: lines[7] == "executable")
+        let change: FileChange
+        switch lines[7] {
+        case "delete": change = .delete
+        case "put", "executable":
+            change = .put(Content(content), isExecutable: lines[7] == "executable")
+        default: return nil
+        }
         let edit = SequencedEdit(
             sequence: sequence, file: file, change: change,
             expectedVersion: FrameReader.number(lines[8]).map { Version($0) },

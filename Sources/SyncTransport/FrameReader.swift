@@ -60,6 +60,16 @@ struct FrameReader {
         return producer
     }
 
+    mutating func query<T: Decodable>(_ type: T.Type) throws(Rejection) -> T {
+        guard let body = Body.decodeShort(type, from: try frame("query")) else {
+            throw Rejection(
+                .badRequest,
+                "The query is no JSON object of the documented fields, or longer than "
+                    + "\(Wire.queryBytesMax) bytes; see Protocol, or send an empty frame.")
+        }
+        return body
+    }
+
     mutating func json<T: Decodable>(_ type: T.Type, _ what: String) throws(Rejection) -> T {
         guard let body = Body.decode(type, from: try frame(what)) else {
             throw Rejection(
@@ -76,6 +86,15 @@ struct FrameReader {
                 .badRequest,
                 "The message has \(count) frames too many; see the grammar in Protocol.")
         }
+    }
+
+    /// The path after which a page starts; empty: from the beginning.
+    static func pageStart(_ text: String) throws(Rejection) -> EditPath? {
+        if text.isEmpty { return nil }
+        guard let path = try? EditPath(text) else {
+            throw Rejection(.badRequest, "The page's start is no valid path.")
+        }
+        return path
     }
 
     /// Decimal digits, no sign, no leading zero, at most 2^53 - 1.

@@ -13,13 +13,15 @@ package final class IntakeEndpoint {
 
     private let socket: LoopSocket
     private let limits: WireLimits
-    private var notices: [String] = []
+    private var acceptTrouble = AcceptTrouble()
+    private var notices: EndpointNotices
 
     /// Binds.
     package init(
         _ endpoint: String, on loop: SocketLoop, limits: WireLimits
     ) throws(ZeroMQError) {
         self.limits = limits
+        notices = EndpointNotices(of: "intake", frameBytesMax: limits.frameBytesMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [.routerMandatory(true)])
@@ -29,13 +31,24 @@ package final class IntakeEndpoint {
     }
 
     /// Reads requests; those that are none are answered here.
-    package func receive(countMax: Int) -> [(ClientRoute, ClientRequest)] {
+    ///
+    /// - Parameter bytesMax: Stops when so many bytes were read, so that long messages leave time
+    ///   for other sockets; one message is always taken.
+    /// - Returns: The requests, and whether more may wait.
+    package func receive(
+        countMax: Int, bytesMax: Int
+    ) -> (requests: [(ClientRoute, ClientRequest)], isDrained: Bool) {
         readEvents()
         var requests: [(ClientRoute, ClientRequest)] = []
+        var bytes = 0
         for _ in 0..<countMax {
-            guard let received = try? socket.receive(limit: limits.receiveLimit) else { break }
+            if bytes >= bytesMax { return (requests, false) }
+            guard let received = try? socket.receive(limit: limits.receiveLimit) else {
+                return (requests, true)
+            }
             switch received {
             case .message(let frames):
+                bytes += frames.reduce(0) { $0 + $1.count }
                 guard let decoded = ClientCodec.request(frames, limits: limits) else { continue }
                 switch decoded.request {
                 case .success(let request): requests.append((decoded.route, request))
@@ -52,7 +65,7 @@ package final class IntakeEndpoint {
                                 + "Split it.")), to: route)
             }
         }
-        return requests
+        return (requests, false)
     }
 
     /// Sends an answer, or drops it when there is no way back.
@@ -61,40 +74,21 @@ package final class IntakeEndpoint {
             outcome == .sent
         else {
             droppedCount += 1
+            notices.addDropped()
             return
         }
     }
 
-    /// Sentences for the log since the last call.
-    package func takeNotices() -> [String] {
-        defer { notices = [] }
-        return notices
-    }
+    /// What the log should have since the last call.
+    package func takeNotices() -> [EndpointNotice] { notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }
 
     private func readEvents() {
-        while let event = try? socket.nextEvent() {
-            if let notice = event.notice(of: "intake", frameBytesMax: limits.frameBytesMax) {
-                notices.append(notice)
-            }
-        }
-    }
-}
-
-extension SocketEvent {
-    /// A sentence for the log about what an operator should know; nil for daily business.
-    func notice(of socket: String, frameBytesMax: Int) -> String? {
-        let who = peer ?? "an unknown peer"
-        switch kind {
-        case .handshakeFailed(let reason):
-            return "\(socket): \(who) does not speak ZMTP 3 and was refused (\(reason))"
-        case .acceptFailed(let reason):
-            return "\(socket): a connection could not be accepted (\(reason)); raise the limit of "
-                + "open files if this goes on"
-        case .bindFailed(let reason): return "\(socket): could not bind (\(reason))"
-        default: return nil
+        for _ in 0..<AcceptTrouble.eventsPerPassMax {
+            guard let event = try? socket.nextEvent() else { return }
+            if acceptTrouble.isWorthTelling(event.kind) { notices.add(event) }
         }
     }
 }

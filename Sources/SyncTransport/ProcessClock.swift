@@ -7,10 +7,13 @@ package struct ProcessClock: Sendable {
 
     /// Starts to count.
     ///
-    /// A machine's ``Instant`` is the time since then, plus one second, so that zero lies in the past.
+    /// A machine's ``Instant`` is the time since then, plus one second, so that zero lies in the
+    /// past.
     package init() { start = ContinuousClock.now - .seconds(1) }
 
-    /// The monotonic clock now. `ContinuousClock` goes on while the machine sleeps (trace A6).
+    /// The monotonic clock now.
+    ///
+    /// `ContinuousClock` goes on while the machine sleeps (trace A6).
     package var now: Instant { instant(ContinuousClock.now) }
 
     /// A reading as machines understand it.

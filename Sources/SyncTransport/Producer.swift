@@ -1,8 +1,9 @@
 package import SyncCore
+internal import Synchronization
 package import ZeroMQ
 
-/// Sends edits of one project, resends them over reconnects and restarts of the coordinator with the
-/// same ids, and asks questions over the same connection.
+/// Sends edits of one project, resends them over reconnects and restarts of the coordinator with
+/// the same ids, and asks questions over the same connection.
 ///
 /// An actor pinned to the loop that owns its socket.
 package actor Producer: SocketLoopClient {
@@ -13,9 +14,24 @@ package actor Producer: SocketLoopClient {
         /// Whom it was asked of.
         package let endpoint: String
 
+        /// Describes a silence.
+        package init(waited: Duration, endpoint: String) {
+            self.waited = waited
+            self.endpoint = endpoint
+        }
+
+        /// As text, for people and logs.
         package var description: String {
-            "The coordinator at \(endpoint) did not answer within \(waited); check that it runs and "
-                + "that --intake (or SYNCD_INTAKE) names its endpoint."
+            "The coordinator at \(endpoint) did not answer within \(waited); check that it runs "
+                + "and that --intake (or SYNCD_INTAKE) names its endpoint."
+        }
+    }
+
+    /// A question to a producer whose loop has ended.
+    package struct Closed: Error, CustomStringConvertible {
+        /// As text, for people and logs.
+        package var description: String {
+            "The connection to the coordinator was closed on this side; open a new one."
         }
     }
 
@@ -25,12 +41,13 @@ package actor Producer: SocketLoopClient {
         var dueAt: Instant
         let answer: CheckedContinuation<ClientReply, any Error>
 
-        /// Wait before it is asked again: the coordinator may have started anew and forgotten it
-        /// (trace B11). Barriers take their time; the rest is answered at once.
+        /// Wait before it is asked again: the coordinator may have started anew (trace B11).
+        ///
+        /// Barriers take their time; the rest is answered at once.
         var askAgainWait: Duration {
             switch request {
-            case .flush, .wait: .seconds(10)
-            case .edits, .queue, .replay, .snapshot, .died: .seconds(2)
+            case .flush, .wait, .project: .seconds(10)
+            case .edits, .queue, .replay, .snapshot, .failed, .order, .died: .seconds(2)
             }
         }
     }
@@ -51,27 +68,43 @@ package actor Producer: SocketLoopClient {
     /// What becomes of each edit, in order.
     nonisolated package let updates: AsyncStream<ProducerMachine.Update>
 
-    private let endpoint: String
+    /// Whom it talks to.
+    nonisolated package let endpoint: String
+    private let reconnectWait: Duration
     private let clock = ProcessClock()
     private let limits = WireLimits()
     private let updatesIn: AsyncStream<ProducerMachine.Update>.Continuation
     private var machine: ProducerMachine
     private var socket: LoopSocket?
-    private var hasConnected = false
+    /// Whether a connection stands.
+    ///
+    /// Nothing is handed to libzmq while there is none: it would queue
+    /// every resend, and deliver all of them when the coordinator comes back.
+    private var isConnected = false
     private var requestCount: UInt64 = 0
     private var messages: [UInt64: [UInt64]] = [:]
     private var questions: [UInt64: Question] = [:]
     private var waitingForRoom: [CheckedContinuation<Void, Never>] = []
+    private var isClosed = false
+    /// Questions whose askers were cancelled, until the next turn.
+    private nonisolated let withdrawn = Mutex<[UInt64]>([])
+    /// Somebody who waits for room was cancelled.
+    private nonisolated let givesUpRoom = Mutex(false)
+    /// When the coordinator's last answer was read; nil before the first.
+    package private(set) var heardAt: ContinuousClock.Instant?
 
     /// Describes a producer; ``open()`` connects it.
     ///
     /// - Parameters:
     ///   - name: For people; the life beside it is drawn here, at the edge.
+    ///   - reconnectWait: First pause before connecting again; it doubles up to 2 s.
     package init(
         endpoint: String, project: ProjectName, name: Name, on loop: SocketLoop,
-        settings: ProducerMachine.Settings = ProducerMachine.Settings()
+        settings: ProducerMachine.Settings = ProducerMachine.Settings(),
+        reconnectWait: Duration = .milliseconds(100)
     ) {
         self.endpoint = endpoint
+        self.reconnectWait = reconnectWait
         self.project = project
         self.loop = loop
         id = ProducerID(name: name, life: .random(in: .min ... .max))
@@ -82,36 +115,53 @@ package actor Producer: SocketLoopClient {
     /// Connects; the coordinator may start later.
     package func open() throws(ZeroMQError) {
         let socket = try LoopSocket(
-            .dealer, on: loop, options: SocketDefaults.connected(limits: limits))
+            .dealer, on: loop,
+            options: SocketDefaults.connected(limits: limits)
+                + [.reconnectInterval(reconnectWait)])
         try socket.monitor()
         try socket.connect(endpoint)
         self.socket = socket
         loop.attach(self)
     }
 
-    /// Takes an edit; waits while too much is pending.
+    /// Takes an edit; waits while too much is pending, unless the task is cancelled.
     ///
     /// - Returns: The edit's number.
     package func submit(_ edit: Edit) async -> UInt64 {
-        while machine.pendingCount >= Self.pendingEditsMax
-            || machine.pendingBytes >= Self.pendingBytesMax
+        while !isClosed,
+            machine.pendingCount >= Self.pendingEditsMax
+                || machine.pendingBytes >= Self.pendingBytesMax
         {
-            await withCheckedContinuation { waitingForRoom.append($0) }
+            if Task.isCancelled { break }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { waitingForRoom.append($0) }
+            } onCancel: {
+                givesUpRoom.withLock { $0 = true }
+                loop.wake()
+            }
         }
         return machine.submit(edit, at: clock.now)
     }
 
     /// Asks, again after every reconnect, until answered.
     ///
-    /// - Throws: ``Silence`` after `patience`.
+    /// - Throws: ``Silence`` after `patience`, ``Closed`` when the loop has ended,
+    ///   `CancellationError` when the task was cancelled.
     package func ask(_ request: ClientRequest, patience: Duration) async throws -> ClientReply {
+        if isClosed { throw Closed() }
         requestCount += 1
         let number = requestCount
         let now = clock.now
         do {
-            return try await withCheckedThrowingContinuation { continuation in
-                questions[number] = Question(
-                    request: request, deadline: now + patience, dueAt: now, answer: continuation)
+            return try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    questions[number] = Question(
+                        request: request, deadline: now + patience, dueAt: now,
+                        answer: continuation)
+                    loop.wake()
+                }
+            } onCancel: {
+                withdrawn.withLock { $0.append(number) }
                 loop.wake()
             }
         } catch is Timeout {
@@ -133,7 +183,8 @@ package actor Producer: SocketLoopClient {
         socket?.close()
         socket = nil
         updatesIn.finish()
-        for question in questions.values { question.answer.resume(throwing: Timeout()) }
+        isClosed = true
+        for question in questions.values { question.answer.resume(throwing: Closed()) }
         questions = [:]
         for waiting in waitingForRoom { waiting.resume() }
         waitingForRoom = []
@@ -149,25 +200,27 @@ package actor Producer: SocketLoopClient {
             guard case .message(let frames) = received,
                 let (id, reply) = ClientCodec.reply(frames)
             else { continue }
+            heardAt = instant
             take(reply, to: FrameReader.number(String(decoding: id, as: UTF8.self)), at: now)
         }
-        for batch in machine.due(at: now) { send(batch, over: socket) }
+        for batch in machine.due(at: now) where isConnected { send(batch, over: socket) }
         ask(over: socket, at: now)
         for update in machine.takeUpdates() { updatesIn.yield(update) }
         makeRoom()
         if count == 1_024 { return instant }
-        let next = [machine.nextDeadline, questions.values.map { min($0.dueAt, $0.deadline) }.min()]
+        let next = [
+            machine.nextDeadline, questions.values.map { min($0.dueAt, $0.deadline) }.min(),
+        ]
         return next.compactMap(\.self).min().map { clock.continuous($0) }
     }
 
     private func noteConnection(_ socket: LoopSocket, at now: Instant) {
         while let event = try? socket.nextEvent() {
+            if event.kind == .disconnected { isConnected = false }
             guard event.kind == .handshakeSucceeded else { continue }
-            if hasConnected {
-                machine.reconnected(at: now)
-                for number in questions.keys { questions[number]?.dueAt = now }
-            }
-            hasConnected = true
+            isConnected = true
+            machine.reconnected(at: now)
+            for number in questions.keys { questions[number]?.dueAt = now }
         }
     }
 
@@ -189,7 +242,8 @@ package actor Producer: SocketLoopClient {
             } else if let question = questions.removeValue(forKey: request) {
                 question.answer.resume(returning: reply)
             }
-        case .queue, .flushed, .blocked, .events, .gap, .snapshot, .done:
+        case .queue, .flushed, .blocked, .events, .gap, .snapshot, .failed, .ordered, .project,
+            .done:
             guard let request, let question = questions.removeValue(forKey: request) else { return }
             question.answer.resume(returning: reply)
         }
@@ -206,12 +260,19 @@ package actor Producer: SocketLoopClient {
     }
 
     private func ask(over socket: LoopSocket, at now: Instant) {
+        for number in withdrawn.withLock({ numbers in
+            defer { numbers = [] }
+            return numbers
+        }) {
+            questions.removeValue(forKey: number)?.answer.resume(throwing: CancellationError())
+        }
         for (number, question) in questions {
             if now >= question.deadline {
                 questions[number] = nil
                 question.answer.resume(throwing: Timeout())
             } else if now >= question.dueAt {
                 questions[number]?.dueAt = now + question.askAgainWait
+                guard isConnected else { continue }
                 _ = try? socket.send(
                     ClientCodec.encode(question.request, id: Array(String(number).utf8)))
             }
@@ -219,9 +280,14 @@ package actor Producer: SocketLoopClient {
     }
 
     private func makeRoom() {
-        guard !waitingForRoom.isEmpty, machine.pendingCount < Self.pendingEditsMax,
-            machine.pendingBytes < Self.pendingBytesMax
-        else { return }
+        let isRoom =
+            machine.pendingCount < Self.pendingEditsMax
+            && machine.pendingBytes < Self.pendingBytesMax
+        let isGivenUp = givesUpRoom.withLock { isGivenUp in
+            defer { isGivenUp = false }
+            return isGivenUp
+        }
+        guard !waitingForRoom.isEmpty, isRoom || isGivenUp else { return }
         let waiting = waitingForRoom
         waitingForRoom = []
         for one in waiting { one.resume() }

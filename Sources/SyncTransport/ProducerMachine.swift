@@ -3,6 +3,7 @@ package import SyncCore
 
 /// What a producer decides: which edits to send when, by the duties of the protocol.
 ///
+///     submitted ──over the limit──▶ refused here, never sent
 ///     unsent ──send──▶ unanswered ──accepted, refused──▶ gone
 ///                      unanswered ──busy──▶ unanswered, sent again later with the same number
 ///                      unanswered ──2 minutes──▶ unknown, never sent again
@@ -27,6 +28,8 @@ package struct ProducerMachine: Sendable {
 
     /// Times and sizes.
     package struct Settings: Sendable {
+        /// Content of one edit, in bytes: a larger one would only get its connection cut.
+        package var contentBytesMax = WireLimits().contentBytesMax
         /// Edits in one message.
         package var batchEditsMax = 256
         /// Bytes of content in one message; one edit always fits.
@@ -74,9 +77,21 @@ package struct ProducerMachine: Sendable {
 
     /// Takes an edit; an unsent older one of the same file is dropped.
     ///
+    /// One that is too large is refused at once, and changes nothing else.
+    ///
     /// - Returns: The edit's number.
     package mutating func submit(_ edit: Edit, at now: Instant) -> UInt64 {
         lastNumber += 1
+        guard edit.change.byteCount <= settings.contentBytesMax else {
+            updates.append(
+                .rejected(
+                    number: lastNumber,
+                    Rejection(
+                        .tooLarge,
+                        "The content has \(edit.change.byteCount) bytes, more than the "
+                            + "\(settings.contentBytesMax) allowed; it was not sent.")))
+            return lastNumber
+        }
         if let older = unsentOfFile[edit.path], let dropped = unsent.removeValue(forKey: older) {
             unsentBytes -= dropped.edit.change.byteCount
             updates.append(.dropped(number: older, by: lastNumber))

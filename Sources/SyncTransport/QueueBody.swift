@@ -19,12 +19,19 @@ extension Body {
             var counts: Counts
             var eventNumber: UInt64
             var targets: [Target]
+            /// What a command has done.
+            var sentence: String?
         }
 
         struct Target: Codable {
             var url: String
             var state: String
             var reason: String?
+            var waiting: Int?
+            var generation: UInt64?
+            var since: UInt64?
+            var probeMs: UInt64?
+            var inSyncSince: UInt64?
         }
 
         struct Worker: Codable {
@@ -76,16 +83,7 @@ extension Body.Queue {
             eventNumber: report.eventNumber, recovering: report.isRecovering,
             counts: Counts(report.counts), pendingBytes: report.pendingBytes,
             memoryBytes: report.memoryBytes,
-            projects: report.projects.map { project in
-                Project(
-                    name: project.name.text, counts: Counts(project.counts),
-                    eventNumber: project.eventNumber,
-                    targets: project.targets.map {
-                        Target(
-                            url: $0.url.text, state: $0.state,
-                            reason: $0.reason.isEmpty ? nil : $0.reason)
-                    })
-            },
+            projects: report.projects.map { Project($0) },
             workers: report.workers.map {
                 Worker(
                     label: $0.label.text, incarnation: $0.incarnation.description,
@@ -105,15 +103,39 @@ extension Body.Queue {
 }
 
 extension Body.Queue.Project {
+    init(_ project: QueueReport.Project, sentence: String? = nil) {
+        self.init(
+            name: project.name.text, counts: Body.Queue.Counts(project.counts),
+            eventNumber: project.eventNumber,
+            targets: project.targets.map { Body.Queue.Target($0) }, sentence: sentence)
+    }
+
     var value: QueueReport.Project? {
         guard let name = Name(name) else { return nil }
         return QueueReport.Project(
             name: name, counts: counts.value, eventNumber: eventNumber,
-            targets: targets.compactMap { target in
-                TargetURL(target.url).map {
-                    QueueReport.Target(url: $0, state: target.state, reason: target.reason ?? "")
-                }
-            })
+            targets: targets.compactMap(\.value))
+    }
+}
+
+extension Body.Queue.Target {
+    init(_ target: QueueReport.Target) {
+        self.init(
+            url: target.url.text, state: target.state,
+            reason: target.reason.isEmpty ? nil : target.reason, waiting: target.waiting,
+            generation: target.generation, since: target.since?.milliseconds,
+            probeMs: target.probeMilliseconds, inSyncSince: target.inSyncSince?.milliseconds)
+    }
+
+    var value: QueueReport.Target? {
+        guard let url = TargetURL(url) else { return nil }
+        var target = QueueReport.Target(url: url, state: state, reason: reason ?? "")
+        target.waiting = waiting ?? 0
+        target.generation = generation ?? 0
+        target.since = since.map { Timestamp(milliseconds: $0) }
+        target.probeMilliseconds = probeMs
+        target.inSyncSince = inSyncSince.map { Timestamp(milliseconds: $0) }
+        return target
     }
 }
 

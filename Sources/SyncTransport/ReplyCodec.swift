@@ -33,6 +33,11 @@ extension ClientCodec {
         case .snapshot(let files, let number, let projectNumber, let next):
             let page = Body.Page(files: files.map { Body.File($0) }, next: next?.text)
             add(.snapshot, [Frame(number), Frame(projectNumber), Body.encode(page)])
+        case .failed(let entries, let next):
+            add(.failed, [FailedCodec.encode(entries, next: next)])
+        case .ordered(let results): add(.ordered, results.map { Frame($0.rawValue) })
+        case .project(let project, let sentence):
+            add(.project, [Body.encode(Body.Queue.Project(project, sentence: sentence))])
         case .done: add(.done, [])
         case .rejected(let rejection):
             add(
@@ -115,6 +120,12 @@ extension ClientCodec {
             return .snapshot(
                 page.files.compactMap(\.value), number: number, projectNumber: projectNumber,
                 next: page.next.flatMap { try? EditPath($0) })
+        case .failed: return try FailedCodec.page(from: &reader)
+        case .ordered: return try FailedCodec.results(from: &reader)
+        case .project:
+            let body = try reader.json(Body.Queue.Project.self, "project")
+            guard let project = body.value else { throw garbled }
+            return .project(project, sentence: body.sentence ?? "")
         case .done: return .done
         case .rejected:
             let code = try rejectionCode(from: &reader)

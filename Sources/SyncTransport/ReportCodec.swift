@@ -1,12 +1,24 @@
 internal import SyncCore
 internal import ZeroMQ
 
+/// Lines of a frame.
+enum LinesOfText {
+    /// Splits at every line feed, by bytes: as characters, a carriage return before one would hide
+    /// it.
+    static func split(_ text: String) -> [Substring] {
+        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .map(Substring.init)
+    }
+}
+
 /// One report as one frame: lines of text, no serializer on the hot path.
 ///
-///     NUMBER "outcome" ASSIGNMENT STORE VALUE MESSAGE (URL "visible"|"stuck" | URL CLASS CODE RETRY MESSAGE)*
+///     NUMBER "outcome" ASSIGNMENT STORE VALUE MESSAGE
+///         (URL "visible"|"stuck" | URL CLASS CODE RETRY MESSAGE)*
 ///     NUMBER "target" URL GENERATION FINDING VALUE MESSAGE
 ///
-/// Each word is a line. Codes and messages are made by syncd; a line break in one becomes a space.
+/// Each word is a line. Codes and messages are made by syncd; a control character in one becomes a
+/// space.
 enum ReportCodec {
     static func encode(_ numbered: NumberedReport) -> Frame {
         var lines = [String(numbered.number)]
@@ -30,8 +42,8 @@ enum ReportCodec {
     }
 
     private static func flat(_ text: String) -> String {
-        text.utf8.contains(UInt8(ascii: "\n"))
-            ? String(text.map { $0.isNewline ? " " : $0 }) : text
+        guard text.utf8.contains(where: { $0 < 0x20 }) else { return text }
+        return String(decoding: text.utf8.map { $0 < 0x20 ? 0x20 : $0 }, as: UTF8.self)
     }
 
     /// Four lines: class, code, wait in milliseconds or nothing, message.
@@ -92,7 +104,7 @@ enum ReportCodec {
         private var rest: [Substring].Iterator
 
         init(_ text: String) {
-            rest = text.split(separator: "\n", omittingEmptySubsequences: false).makeIterator()
+            rest = LinesOfText.split(text).makeIterator()
         }
 
         mutating func next() -> String? { rest.next().map(String.init) }

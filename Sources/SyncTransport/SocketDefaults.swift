@@ -1,10 +1,7 @@
-package import ZeroMQ
+import ZeroMQ
 
 /// Options that every socket of syncd has, and why.
 enum SocketDefaults {
-    /// Messages that may wait per connection on the way in: 16 cost 45 % of the messages a second
-    /// when tried, 256 gain 25 % and four times the memory.
-    static let receivedMax = 64
     /// Messages that may wait per connection on the way out; small answers, mostly.
     static let sentMax = 4_096
 
@@ -20,7 +17,7 @@ enum SocketDefaults {
     /// Trap "ZMTP 1.0/2.0 peers, HTTP as ZMTP" (trace A15): a ZAP domain makes libzmq refuse them.
     static func bound(limits: WireLimits) -> [SocketOption] {
         shared + [
-            .zapDomain("syncd"), .backlog(1_024), .receiveHighWaterMark(receivedMax),
+            .zapDomain("syncd"), .backlog(1_024), .receiveHighWaterMark(limits.receivedMax),
             .sendHighWaterMark(sentMax), .frameBytesMax(limits.frameBytesMax),
         ]
     }

@@ -3,21 +3,31 @@ package import ZeroMQ
 
 /// The coordinator's socket for monitors; used on its loop only.
 ///
-/// A verbose XPUB, read in every turn (unread subscriptions grow without bound). Each subscription is
-/// answered with a mark under its own prefix, and again every 5 s, so that a lost last event is
+/// A verbose XPUB, read in every turn (unread subscriptions grow without bound). Each subscription
+/// is answered with a mark under its own prefix, and again every 5 s, so that a lost last event is
 /// noticed (trace A14). Events that no live prefix covers are not even encoded.
 package final class StatusPublisher {
-    /// Longest prefix that is taken, in bytes; longer ones are ignored.
+    /// Longest prefix that is taken, in bytes; no topic is as long.
+    ///
+    /// A longer one cuts its
+    /// connection, because libzmq itself remembers every byte of every prefix.
     private static let prefixBytesMax = 2_048
-    /// Most prefixes that get marks; the rest get events only.
+    /// Most prefixes that get marks every 5 s; the rest get their first mark and events.
     private static let prefixesMax = 10_000
+    /// Subscriptions read in one turn; what is more waits for the next one.
+    private static let subscriptionsPerTurnMax = 1_024
     private static let markInterval: Duration = .seconds(5)
 
     /// The endpoint as bound.
     package let endpoint: String
     private let socket: LoopSocket
-    private var prefixes: Set<String> = []
-    private var fresh: [String] = []
+    /// As libzmq matches: byte by byte, so that "e" and "é" in two spellings are two prefixes.
+    private var prefixes: Set<[UInt8]> = []
+    /// How many prefixes there are of each length.
+    private var lengths: [Int: Int] = [:]
+    /// More came than are kept: every topic counts as heard until nobody listens.
+    private var isOverfull = false
+    private var fresh: [[UInt8]] = []
     private var marksAt: Instant?
 
     /// Binds.
@@ -26,6 +36,8 @@ package final class StatusPublisher {
             .xpub, on: loop,
             options: SocketDefaults.bound(limits: WireLimits()) + [
                 .xpubVerbose(true), .sendHighWaterMark(100_000),
+                // Beside the prefix: its kind, and what ZMTP's own commands need.
+                .frameBytesMax(Self.prefixBytesMax + 512),
             ])
         try socket.bind(endpoint)
         self.endpoint = try socket.lastEndpoint
@@ -38,7 +50,7 @@ package final class StatusPublisher {
     package func publish(_ events: [StatusEvent]) {
         if prefixes.isEmpty { return }
         for event in events {
-            let topic = "edit/\(event.project)/\(event.path?.text ?? "")"
+            let topic = Array("edit/\(event.project)/\(event.path?.text ?? "")".utf8)
             guard isHeard(topic) else { continue }
             send(topic, Body.encode(Body.Event(event)))
         }
@@ -46,7 +58,7 @@ package final class StatusPublisher {
 
     /// Publishes a hint about a worker.
     package func publish(_ hint: WorkerHint) {
-        let topic = "worker/\(hint.label)"
+        let topic = Array("worker/\(hint.label)".utf8)
         guard isHeard(topic) else { return }
         send(
             topic,
@@ -75,57 +87,71 @@ package final class StatusPublisher {
         }
         guard now >= due else { return }
         marksAt = now + Self.markInterval
-        for prefix in prefixes.sorted() { mark(prefix, number, projectNumber) }
+        let sorted = prefixes.sorted { $0.lexicographicallyPrecedes($1) }
+        for prefix in sorted { mark(prefix, number, projectNumber) }
     }
 
     /// Closes the socket.
     package func close() { socket.close() }
 
     /// Whether a prefix of the topic is subscribed to.
-    private func isHeard(_ topic: String) -> Bool {
-        if prefixes.count > topic.utf8.count {
-            var end = topic.utf8.startIndex
-            while true {
-                if prefixes.contains(String(topic[..<end])) { return true }
-                if end == topic.utf8.endIndex { return false }
-                end = topic.index(after: end)
-            }
+    private func isHeard(_ topic: [UInt8]) -> Bool {
+        if isOverfull { return true }
+        return lengths.keys.contains { length in
+            length <= topic.count && prefixes.contains(Array(topic.prefix(length)))
         }
-        return prefixes.contains { topic.utf8.starts(with: $0.utf8) }
     }
 
     private func readSubscriptions() {
         let limit = ReceiveLimit(framesMax: 4, bytesMax: 65_536)
-        while let received = try? socket.receive(limit: limit) {
+        for _ in 0..<Self.subscriptionsPerTurnMax {
+            guard let received = try? socket.receive(limit: limit) else { return }
             // A SUB may send data upstream: whatever is no subscription is dropped.
             guard case .message(let frames) = received, frames.count == 1 else { continue }
             let bytes = frames[0].bytes
-            guard let first = bytes.first, bytes.count <= Self.prefixBytesMax + 1,
-                let prefix = String(validating: bytes.dropFirst(), as: UTF8.self)
-            else { continue }
+            guard let first = bytes.first, bytes.count <= Self.prefixBytesMax + 1 else { continue }
             switch first {
-            case 1:
-                if prefixes.count < Self.prefixesMax { prefixes.insert(prefix) }
-                fresh.append(prefix)
-            case 0: prefixes.remove(prefix)
+            case 1: subscribed(Array(bytes.dropFirst()))
+            case 0: unsubscribed(Array(bytes.dropFirst()))
             default: continue
             }
         }
     }
 
+    private func subscribed(_ prefix: [UInt8]) {
+        fresh.append(prefix)
+        if prefixes.contains(prefix) { return }
+        guard prefixes.count < Self.prefixesMax else {
+            isOverfull = true
+            return
+        }
+        prefixes.insert(prefix)
+        lengths[prefix.count, default: 0] += 1
+    }
+
+    private func unsubscribed(_ prefix: [UInt8]) {
+        guard prefixes.remove(prefix) != nil else { return }
+        let left = lengths[prefix.count, default: 1] - 1
+        lengths[prefix.count] = left > 0 ? left : nil
+        if prefixes.isEmpty { isOverfull = false }
+    }
+
     private func mark(
-        _ prefix: String, _ number: UInt64, _ projectNumber: (ProjectName) -> UInt64
+        _ prefix: [UInt8], _ number: UInt64, _ projectNumber: (ProjectName) -> UInt64
     ) {
         var body = Body.Mark(number: number)
-        let parts = prefix.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
-        if parts.count >= 3, parts[0] == "edit", let project = Name(String(parts[1])) {
+        let parts = prefix.split(
+            separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
+        if parts.count == 3, parts[0].elementsEqual("edit".utf8),
+            let project = Name(String(decoding: parts[1], as: UTF8.self))
+        {
             body.project = project.text
             body.projectNumber = projectNumber(project)
         }
         send(prefix, Body.encode(body))
     }
 
-    private func send(_ topic: String, _ body: Frame) {
+    private func send(_ topic: [UInt8], _ body: Frame) {
         // A full subscriber loses the message without a word; the dense numbers tell it.
         _ = try? socket.send([Frame(topic), body])
     }

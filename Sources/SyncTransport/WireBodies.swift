@@ -53,6 +53,9 @@ enum Body {
         var code: String?
         var reason: String?
         var acceptedAt: UInt64
+        var stored: UInt64?
+        var visible: [String]?
+        var missing: [String]?
     }
 
     struct Page: Codable {
@@ -123,6 +126,7 @@ enum Body {
         var path: String
         var sequence: UInt64
         var targets: [String]
+        var refresh: Bool?
     }
 
     struct Register: Codable {
@@ -138,6 +142,7 @@ enum Body {
         var previous: String?
         var registration: UInt64
         var held: [Held]
+        var stuck: [Held]?
         var clock: UInt64
     }
 
@@ -153,6 +158,11 @@ enum Body {
             preconditionFailure("a body of plain values can always be encoded")
         }
         return [UInt8](data)
+    }
+
+    /// Decodes what anybody may send, so not more than a request can need.
+    static func decodeShort<T: Decodable>(_ type: T.Type, from frame: Frame) -> T? {
+        frame.count <= Wire.queryBytesMax ? decode(type, from: frame) : nil
     }
 
     /// Decodes; an empty frame stands for an empty object.
@@ -233,16 +243,22 @@ extension Body.File {
             open: status.open?.value, attempts: status.attempts, worker: status.worker?.text,
             dueMs: status.dueMilliseconds, code: status.code.isEmpty ? nil : status.code,
             reason: status.reason.isEmpty ? nil : status.reason,
-            acceptedAt: status.acceptedAt.milliseconds)
+            acceptedAt: status.acceptedAt.milliseconds, stored: status.stored?.value,
+            visible: status.visible.isEmpty ? nil : status.visible.map(\.text),
+            missing: status.missing.isEmpty ? nil : status.missing.map(\.text))
     }
 
     var value: FileStatus? {
         guard let path = try? EditPath(path) else { return nil }
-        return FileStatus(
+        var status = FileStatus(
             path: path, state: state, sequence: EditSequence(sequence),
             open: open.map { EditSequence($0) }, attempts: attempts,
             worker: worker.flatMap { Name($0) }, dueMilliseconds: dueMs, code: code ?? "",
             reason: reason ?? "", acceptedAt: Timestamp(milliseconds: acceptedAt))
+        status.stored = stored.map { Version($0) }
+        status.visible = (visible ?? []).compactMap { TargetURL($0) }
+        status.missing = (missing ?? []).compactMap { TargetURL($0) }
+        return status
     }
 }
 

@@ -15,14 +15,13 @@ package enum WorkerCodec {
             return head(.reports, stamp) + reports.map { ReportCodec.encode($0) }
         case .drain(let stamp): return head(.drain, stamp)
         case .leave(let stamp): return head(.leave, stamp)
-        case .files(let stamp, let project, let after, let files, let isLast):
-            return head(.files, stamp)
-                + [
-                    Frame(project.text), Frame(after?.text ?? ""), Frame(isLast ? "last" : "more"),
-                ] + files.flatMap { [Frame($0.sequence.value), Frame($0.path.text)] }
-        case .filesFailed(let stamp, let project, let failure):
-            return head(.filesFailed, stamp)
-                + [Frame(project.text), Body.encode(Body.Failure(failure))]
+        case .files(let stamp, let question, let files, let isLast):
+            return head(.files, stamp) + QuestionCodec.encode(question)
+                + [Frame(isLast ? "last" : "more")]
+                + files.flatMap { [Frame($0.sequence.value), Frame($0.path.text)] }
+        case .filesFailed(let stamp, let question, let failure):
+            return head(.filesFailed, stamp) + QuestionCodec.encode(question)
+                + [Body.encode(Body.Failure(failure))]
         }
     }
 
@@ -46,17 +45,24 @@ package enum WorkerCodec {
         let stamp = try StampCodec.decode(from: &reader)
         switch verb {
         case .register, .heartbeat:
-            return .heartbeat(stamp, clock: Instant(nanoseconds: try reader.clock()))
+            let clock = Instant(nanoseconds: try reader.clock())
+            try reader.end()
+            return .heartbeat(stamp, clock: clock)
         case .reports: return .reports(stamp, try reports(from: &reader))
-        case .drain: return .drain(stamp)
-        case .leave: return .leave(stamp)
+        case .drain:
+            try reader.end()
+            return .drain(stamp)
+        case .leave:
+            try reader.end()
+            return .leave(stamp)
         case .files: return try files(stamp, from: &reader)
         case .filesFailed:
-            let project = try reader.project()
+            let question = try QuestionCodec.decode(from: &reader)
             guard let failure = try reader.json(Body.Failure.self, "failure").value else {
                 throw Rejection(.badRequest, "The failure makes no sense.")
             }
-            return .filesFailed(stamp, project: project, failure)
+            try reader.end()
+            return .filesFailed(stamp, question, failure)
         }
     }
 
@@ -77,9 +83,11 @@ package enum WorkerCodec {
     private static func files(
         _ stamp: WorkerStamp, from reader: inout FrameReader
     ) throws(Rejection) -> WorkerMessage {
-        let project = try reader.project()
-        let after = try reader.text("page's start")
-        let isLast = try reader.text("end mark") == "last"
+        let question = try QuestionCodec.decode(from: &reader)
+        let mark = try reader.text("end mark")
+        guard mark == "last" || mark == "more" else {
+            throw Rejection(.badRequest, "The page's end mark is neither 'last' nor 'more'.")
+        }
         var files: [ListedFile] = []
         while reader.count > 0 {
             let sequence = EditSequence(try reader.number("sequence"))
@@ -88,9 +96,7 @@ package enum WorkerCodec {
             }
             files.append(ListedFile(path: path, sequence: sequence))
         }
-        return .files(
-            stamp, project: project, after: after.isEmpty ? nil : try? EditPath(after), files,
-            isLast: isLast)
+        return .files(stamp, question, files, isLast: mark == "last")
     }
 
     private static func register(from reader: inout FrameReader) throws(Rejection) -> WorkerMessage
@@ -100,6 +106,32 @@ package enum WorkerCodec {
             throw Rejection(.badRequest, "The registration makes no sense.")
         }
         return .register(registration)
+    }
+}
+
+/// Four frames that name a page of a project's files: NUMBER PROJECT AFTER MAX.
+enum QuestionCodec {
+    static func encode(_ question: FilesQuestion) -> [Frame] {
+        [
+            Frame(question.number), Frame(question.project.text),
+            Frame(question.after?.text ?? ""), Frame(UInt64(question.countMax)),
+        ]
+    }
+
+    static func decode(from reader: inout FrameReader) throws(Rejection) -> FilesQuestion {
+        let number = try reader.number("question")
+        let project = try reader.project()
+        let after = try reader.text("page's start")
+        let countMax = Int(clamping: try reader.number("page size"))
+        var start: EditPath?
+        if !after.isEmpty {
+            start = try? EditPath(after)
+            if start == nil {
+                throw Rejection(.badRequest, "The page's start is no path.")
+            }
+        }
+        return FilesQuestion(
+            number: number, project: project, after: start, countMax: countMax)
     }
 }
 
@@ -142,12 +174,8 @@ extension Body.Register {
             root: registration.localRootID, schemes: registration.schemes,
             capacity: registration.capacity, previous: registration.previous?.description,
             registration: registration.registration,
-            held: registration.held.map {
-                Body.Held(
-                    assignment: $0.assignment.description, project: $0.file.project.text,
-                    path: $0.file.path.text, sequence: $0.sequence.value,
-                    targets: $0.targets.map(\.text))
-            },
+            held: registration.held.map { Body.Held($0) },
+            stuck: registration.stuck.isEmpty ? nil : registration.stuck.map { Body.Held($0) },
             clock: registration.clock.nanoseconds)
     }
 
@@ -156,6 +184,10 @@ extension Body.Register {
             storeJournal == nil || storeJournal.flatMap({ JournalID($0) }) != nil,
             previous == nil || previous.flatMap({ Incarnation($0) }) != nil
         else { return nil }
+        let kept = held.compactMap(\.value)
+        let keptStuck = (stuck ?? []).compactMap(\.value)
+        // One that is left out would count as given back, while the worker still has it.
+        guard kept.count == held.count, keptStuck.count == stuck?.count ?? 0 else { return nil }
         return Registration(
             label: label, life: life, bootID: boot,
             store: StoreIdentity(
@@ -163,17 +195,27 @@ extension Body.Register {
                 highestSequence: EditSequence(storeSequence)),
             localRootID: root, schemes: schemes, capacity: capacity,
             previous: previous.flatMap { Incarnation($0) }, registration: registration,
-            held: held.compactMap(\.value), reports: reports, clock: Instant(nanoseconds: clock))
+            held: kept, stuck: keptStuck, reports: reports,
+            clock: Instant(nanoseconds: clock))
     }
 }
 
 extension Body.Held {
+    init(_ held: Registration.Held) {
+        self.init(
+            assignment: held.assignment.description, project: held.file.project.text,
+            path: held.file.path.text, sequence: held.sequence.value,
+            targets: held.targets.map(\.text), refresh: held.isRefresh ? true : nil)
+    }
+
     var value: Registration.Held? {
         guard let assignment = AssignmentID(assignment), let project = Name(project),
             let path = try? EditPath(path)
         else { return nil }
+        let urls = targets.compactMap { TargetURL($0) }
+        guard urls.count == targets.count else { return nil }
         return Registration.Held(
             assignment: assignment, file: FileKey(project: project, path: path),
-            sequence: EditSequence(sequence), targets: targets.compactMap { TargetURL($0) })
+            sequence: EditSequence(sequence), targets: urls, isRefresh: refresh ?? false)
     }
 }

@@ -21,7 +21,8 @@ package struct SocketEvent: Sendable, Equatable {
         /// Somebody could not be let in.
         ///
         /// Trap "accept at EMFILE: event and spin": libzmq tries again at once, without a pause;
-        /// raise the limit on open files.
+        /// raise the limit on open files. Over `ipc://` it is worse (tried, 4.3.4): EMFILE at
+        /// accept ends the process by an assertion in `ipc_listener.cpp`.
         case acceptFailed(reason: String)
         /// The connection is usable.
         case handshakeSucceeded

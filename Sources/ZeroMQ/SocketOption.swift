@@ -55,7 +55,11 @@ package enum SocketOption: Sendable, Equatable {
     case xpubVerbose(Bool)
     /// Messages queue only for connections that exist (`ZMQ_IMMEDIATE`).
     ///
-    /// Trap "`ZMQ_IMMEDIATE` unset": sends queue, and succeed, before anybody is there.
+    /// Only for sockets that never receive a message of several frames. When a connection breaks,
+    /// libzmq then takes its pipe away at once, and it does so between two frames of a message that
+    /// is just being read: the process aborts (`Assertion failed: !_more (fq.cpp)`, tried: see
+    /// PeerTests). Unset, sends queue before anybody is there, up to `sendHighWaterMark`: who must
+    /// not have stale messages delivered asks the socket's events whether a connection stands.
     case immediate(Bool)
     /// Refuses ZMTP 1 and 2 on a bound socket; no handler is needed (`ZMQ_ZAP_DOMAIN`).
     ///

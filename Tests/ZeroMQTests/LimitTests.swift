@@ -38,6 +38,7 @@ import Testing
         #expect(try left.receive(limit: limit) == nil)
     }
 
+    // Trace B4.
     @Test func `a frame over the socket's limit cuts the connection and names the peer`() throws {
         let context = try Context()
         let router = try Socket(

@@ -1,4 +1,5 @@
 import Glibc
+import SyncTestKit
 import Synchronization
 import Testing
 
@@ -75,6 +76,45 @@ import Testing
             return
         }
         Issue.record("no connection died in the middle of a message")
+    }
+
+    /// With `.immediate(true)` on the dealer this aborts the process: libzmq then takes the pipe
+    /// away at once, between two frames of a message if it must (`Assertion failed: !_more
+    /// (fq.cpp)`).
+    @Test func `connections that break in a storm of multipart messages harm nobody`() throws {
+        var random = SeededGenerator(seed: 11)
+        let budgets = (0..<400).map { _ in Int.random(in: 1_000..<40_000, using: &random) }
+        let context = try Context()
+        let router = try Socket(.router, in: context, options: [.routerMandatory(true)])
+        try router.bind("tcp://127.0.0.1:*")
+        let proxy = try FaultyProxy(to: router.lastEndpoint) {
+            budgets.indices.contains($0) ? budgets[$0] : nil
+        }
+        defer { proxy.stop() }
+        let dealer = try Socket(
+            .dealer, in: context, options: [.reconnectInterval(.milliseconds(1))])
+        try dealer.connect(proxy.endpoint)
+        let storm = (0..<7).map { Frame("part \($0)") }
+        var arrivedCount = 0
+        let deadline = ContinuousClock.now + .seconds(300)
+        while proxy.breakCount < budgets.count {
+            guard ContinuousClock.now < deadline else { throw Stuck(reason: "the storm is lame") }
+            _ = try dealer.send([Frame("hello"), Frame("router")])
+            while let hello = try router.receive(limit: generous) {
+                guard case .message(let frames) = hello else { continue }
+                let answer = [frames[0]] + storm
+                for _ in 0..<20 {
+                    guard try router.send(answer) == .sent else { break }
+                }
+            }
+            while let received = try dealer.receive(limit: generous) {
+                guard received == .message(storm) else {
+                    throw Stuck(reason: "a message came in pieces")
+                }
+                arrivedCount += 1
+            }
+        }
+        #expect(arrivedCount > budgets.count)
     }
 }
 

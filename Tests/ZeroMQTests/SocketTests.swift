@@ -78,6 +78,7 @@ import Testing
         #expect(try router.send([Frame("nobody"), Frame("hello")]) == .unroutable)
     }
 
+    // Trace C1.
     @Test func `a full pipe refuses instead of blocking the thread`() throws {
         let context = try Context()
         let router = try Socket(
