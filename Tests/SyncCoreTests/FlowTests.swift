@@ -25,6 +25,7 @@ import Testing
         #expect(cluster.journal.snapshot.rows.isEmpty)
     }
 
+    // Trace B5.
     @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
     {
         var settings = CoordinatorSettings()
@@ -81,6 +82,7 @@ import Testing
         }
     }
 
+    // Trace B11.
     @Test func `flush answers at once with causes for what can't be`() throws {
         let cluster = try MachineCluster()
         try cluster.addWorker("w")
@@ -144,6 +146,7 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    // Traces A12 and B10.
     @Test func `a target attached later is hydrated`() throws {
         let cluster = try MachineCluster()
         try cluster.addWorker("a")
@@ -159,6 +162,7 @@ import Testing
         #expect(cluster.text("f6") == "6")
     }
 
+    // Trace B12.
     @Test func `one target away does not hold up the other`() throws {
         let cluster = try MachineCluster()
         try cluster.addWorker("a")
@@ -216,6 +220,7 @@ import Testing
         #expect(next == first + 3)
     }
 
+    // Trace C3.
     @Test func `an expected version is checked by the store after what is pending`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("a")

@@ -56,6 +56,7 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    // Trace B1.
     @Test func `a newer edit takes the slot of one that waits for a retry`() throws {
         let cluster = try MachineCluster()
         try cluster.addWorker("w")
@@ -118,6 +119,7 @@ import Testing
                 == ["accepted 1", "failed 1", "accepted 2", "superseded 1", "synced 2"])
     }
 
+    // Trace A13.
     @Test func `an edit that fails while a newer one waits ends superseded`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("w")

@@ -18,6 +18,7 @@ import Testing
         #expect(cluster.story(of: "f") == ["accepted 1", "synced 1"])
     }
 
+    // Trace B2.
     @Test func `proof of death hands on at once`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("a")

@@ -17,6 +17,7 @@ package struct AssignmentID: Hashable, Sendable, CustomStringConvertible {
         self.init(epoch: pair.epoch, serial: pair.count)
     }
 
+    /// As text, for people and logs.
     package var description: String { "\(epoch)-\(serial)" }
 }
 
@@ -89,6 +90,14 @@ package struct Assignment: Sendable {
         switch task {
         case .edit(let edit): edit.sequence
         case .refresh(_, let sequence): sequence
+        }
+    }
+
+    /// Whether the store's newest version is to be written again.
+    package var isRefresh: Bool {
+        switch task {
+        case .edit: false
+        case .refresh: true
         }
     }
 

@@ -20,6 +20,7 @@ package struct ReadyEntry: Comparable, Sendable {
         self.stamp = stamp
     }
 
+    /// The order that queues and pages follow.
     package static func < (left: ReadyEntry, right: ReadyEntry) -> Bool {
         (left.sequence.value, left.index) < (right.sequence.value, right.index)
     }
@@ -38,6 +39,9 @@ package struct ReadyQueue: Sendable {
 
     /// Entries, void ones included.
     package var count: Int { heaps.values.reduce(0) { $0 + $1.count } }
+
+    /// Entries of one project, void ones included.
+    package func count(of project: ProjectName) -> Int { heaps[project]?.count ?? 0 }
 
     /// Adds an entry.
     package mutating func push(_ entry: ReadyEntry, project: ProjectName) {

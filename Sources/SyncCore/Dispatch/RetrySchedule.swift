@@ -5,9 +5,9 @@
 package struct RetrySchedule: Sendable, Equatable {
     /// Waits before the second, third … attempt; as many retries as there are waits.
     package var waits: [Duration]
-    /// How often a *shape* error is tried again, without burning an attempt …
+    /// How often a *shape* error is tried again, without burning an attempt.
     package var shapeWait: Duration
-    /// … and for how long.
+    /// For how long a *shape* error burns no attempt.
     package var shapePatience: Duration
     /// Wait after the store did not answer or a worker gave the file back; no attempt is burnt.
     package var blamelessWait: Duration

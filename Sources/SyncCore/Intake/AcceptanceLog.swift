@@ -24,6 +24,7 @@ package struct AcceptanceLog: Sendable {
 
     private struct Segment: Sendable {
         let turn: UInt64
+        let sequences: ClosedRange<UInt64>
         var living: Int
         let count: Int
         let byteCount: Int
@@ -44,9 +45,11 @@ package struct AcceptanceLog: Sendable {
     /// Notes a segment that was written, or read at start.
     package mutating func add(turn: UInt64, sequences: [EditSequence], byteCount: Int) {
         for sequence in sequences { turnOfSequence[sequence] = turn }
+        let values = sequences.map(\.value)
         segments.append(
             Segment(
-                turn: turn, living: sequences.count, count: sequences.count, byteCount: byteCount))
+                turn: turn, sequences: (values.min() ?? 0)...(values.max() ?? 0),
+                living: sequences.count, count: sequences.count, byteCount: byteCount))
         bytes += byteCount
     }
 
@@ -77,12 +80,18 @@ package struct AcceptanceLog: Sendable {
         deadBytes = max(deadBytes, 0)
     }
 
-    /// The turn whose segment should be carried into the current one; nil when nothing is to be done.
+    /// The turn whose segment should be carried into the current one; nil when nothing is to be
+    /// done.
     package var turnToClean: UInt64? {
         guard bytes > Self.idleBytesMax, deadBytes * 2 > bytes, segments.count > 1,
             let oldest = segments.first(where: { $0.living > 0 })
         else { return nil }
         return oldest.turn
+    }
+
+    /// Lowest and highest sequence of a turn's segment.
+    package func sequences(of turn: UInt64) -> ClosedRange<UInt64> {
+        place(of: turn).map { segments[$0].sequences } ?? 0...0
     }
 
     /// Whether a record of this sequence lives in that turn's segment.

@@ -78,10 +78,28 @@ package enum ClientRequest: Sendable {
     case flush(project: ProjectName, prefix: String)
     /// Events from a number on, of one project or of all.
     case replay(from: UInt64, project: ProjectName?, countMax: Int)
+    /// A page of the failed list.
+    case failed(FailedQuery)
+    /// Entries of the failed list are retried or discarded.
+    case order(FailedOrder)
     /// State of every file not at rest, paged.
     case snapshot(project: ProjectName, prefix: String, after: EditPath?, countMax: Int)
-    /// A child of `syncd up` has died.
-    case died(life: UInt64)
+    /// An operator's command about the targets of a project.
+    case project(ProjectName, ProjectAction)
+    /// A child of `syncd up` has died, or was killed because it had been expelled.
+    case died(life: UInt64, isKilled: Bool = false)
+}
+
+/// What an operator asks of a project.
+package enum ProjectAction: Sendable, Equatable {
+    /// Say what there is.
+    case show
+    /// Write into these from now on, all files first.
+    case attach([TargetURL])
+    /// Write into these no longer.
+    case detach([TargetURL])
+    /// Write all files again into these, or into all if none is named.
+    case hydrate([TargetURL])
 }
 
 /// The answer to one edit.
@@ -134,6 +152,12 @@ package struct FileStatus: Sendable, Equatable {
     package var reason: String
     /// When the newest edit was accepted.
     package var acceptedAt: Timestamp
+    /// The version that the store gave it; nil while it is not known to be stored.
+    package var stored: Version?
+    /// Sandboxes in which it is visible.
+    package var visible: [TargetURL] = []
+    /// Sandboxes in which it is not.
+    package var missing: [TargetURL] = []
 
     /// Describes a file's state.
     package init(
@@ -212,6 +236,16 @@ package struct QueueReport: Sendable, Equatable {
         package var state: String
         /// Why it is away.
         package var reason: String
+        /// Files that are not visible in it as they should be.
+        package var waiting = 0
+        /// Which filling.
+        package var generation: UInt64 = 0
+        /// Since when it is away.
+        package var since: Timestamp?
+        /// Milliseconds until the next probe; nil while one is under way.
+        package var probeMilliseconds: UInt64?
+        /// Since when it holds everything; nil when it does not.
+        package var inSyncSince: Timestamp?
 
         /// Describes a target.
         package init(url: TargetURL, state: String, reason: String) {
@@ -304,6 +338,12 @@ package enum ClientReply: Sendable {
     case gap(first: UInt64, last: UInt64)
     /// A page of a snapshot, true at these numbers.
     case snapshot([FileStatus], number: UInt64, projectNumber: UInt64, next: EditPath?)
+    /// A page of the failed list; `next` starts the following one.
+    case failed([FailedEntry], next: String?)
+    /// What became of the entries of an order, in its order.
+    case ordered([FailedResult])
+    /// A project and its targets, after a command; a sentence says what was done.
+    case project(QueueReport.Project, sentence: String)
     /// Done, nothing to say.
     case done
     /// Refused as a whole.

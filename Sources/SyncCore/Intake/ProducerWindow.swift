@@ -26,6 +26,8 @@ package struct AcceptedNumber: Sendable, Equatable {
     package let digest: UInt64
     /// Its end, once it has one.
     package var end: EditEnd?
+    /// Whether it has ended, but the event log that tells how was trimmed before a restart.
+    package var isEndForgotten = false
 
     /// Describes an accepted number.
     package init(
@@ -47,8 +49,8 @@ package struct AcceptedNumber: Sendable, Equatable {
 ///     … stale-number … | low ………………… highest | new …
 ///
 /// Only acceptances are remembered, so a number that got `busy` can come again (trace A3). A number
-/// lower than one already accepted for the same file is *overtaken*: it was sent earlier, and taking
-/// it now would put old over new (trace A1).
+/// lower than one already accepted for the same file is *overtaken*: it was sent earlier, and
+/// taking it now would put old over new (trace A1).
 package struct ProducerWindow: Sendable {
     /// How many numbers are remembered.
     package static let length: UInt64 = 4_096
@@ -83,6 +85,14 @@ package struct ProducerWindow: Sendable {
 
     /// Numbers that are remembered as accepted.
     package var accepted: [AcceptedNumber] { slots.compactMap(\.self) }
+
+    /// Of the numbers that are remembered those whose sequence lies in a range.
+    package func accepted(in sequences: ClosedRange<UInt64>) -> [AcceptedNumber] {
+        slots.compactMap { slot in
+            guard let slot, sequences.contains(slot.sequence.value) else { return nil }
+            return slot
+        }
+    }
 
     /// Judges a number before anything is changed.
     package func verdict(number: UInt64, fileHash: UInt64, digest: UInt64) -> Verdict {
@@ -126,6 +136,16 @@ package struct ProducerWindow: Sendable {
             newest[record.fileHash] = (record.number, record.sequence)
         }
         return forgotten
+    }
+
+    /// Notes which edits have ended although nothing tells how any more.
+    ///
+    /// - Parameter isOpen: Whether an edit of this number is still waiting, in hand or failed.
+    package mutating func forgetEnds(unless isOpen: (UInt64) -> Bool) {
+        for place in slots.indices {
+            guard let slot = slots[place], slot.end == nil, !isOpen(slot.number) else { continue }
+            slots[place]?.isEndForgotten = true
+        }
     }
 
     /// Remembers an edit's end, or that it was opened again; nothing when the number is forgotten.

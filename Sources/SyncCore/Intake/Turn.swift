@@ -4,9 +4,13 @@
 /// transaction has committed; when it fails, the overlay is dropped and everything is as before
 /// (trace A8). While one turn is on its way to disk, the next one's inputs are only collected.
 struct Turn: Sendable {
-    /// Answers to one EDIT message.
+    /// Answers to a part of one EDIT message.
     struct EditReply: Sendable {
         let route: ClientRoute
+        /// Which message of this process.
+        let message: UInt64
+        /// Whether the message has no further part.
+        let isLast: Bool
         var answers: [EditAnswer]
     }
 
@@ -25,8 +29,24 @@ struct Turn: Sendable {
     /// A page of a project's files that was taken for a refill.
     struct Page: Sendable {
         let target: TargetURL
+        let question: UInt64
         let after: EditPath?
         let isLast: Bool
+    }
+
+    /// A write that did not come back within its deadline, or has come back after all.
+    struct StuckChange: Sendable {
+        let target: TargetURL
+        let path: EditPath
+        let holder: Incarnation
+        let isSettled: Bool
+    }
+
+    /// The answer to an operator's command: what was done, or why not.
+    struct ProjectAnswer: Sendable {
+        let route: ClientRoute
+        let project: ProjectName
+        let result: Result<String, Rejection>
     }
 
     /// A producer's acceptances of this turn.
@@ -49,6 +69,8 @@ struct Turn: Sendable {
     var events: [StatusEvent] = []
     var ends: [(key: ProducerKey, number: UInt64, end: EditEnd?)] = []
     var replies: [EditReply] = []
+    /// Answers to orders about the failed list.
+    var orders: [(route: ClientRoute, results: [FailedResult])] = []
     var wanted: [(id: EditID, project: ProjectName, route: ClientRoute)] = []
     var acknowledgements: [Acknowledgement] = []
     var members: [MemberChange] = []
@@ -56,7 +78,25 @@ struct Turn: Sendable {
     var adopted: [(id: AssignmentID, hold: Hold)] = []
     var away: [(target: TargetURL, project: ProjectName, cause: Failure)] = []
     var back: [TargetURL] = []
+    var stuck: [StuckChange] = []
+    /// Incarnations that registered again and said anew what is stuck; before the changes above.
+    var stuckRestated: [Incarnation] = []
+    /// Targets filled anew: whatever was stuck there is revoked before the next write.
+    var unstuck: [TargetURL] = []
+    /// Waits that targets asked for.
+    var held: [(target: TargetURL, until: Instant)] = []
     var pages: [Page] = []
+    /// Targets whose files must be written again from now on.
+    var refilled: [TargetURL] = []
+    /// Targets whose marker was read, or could not be.
+    var verified: [TargetURL] = []
+    /// Targets that hold everything again.
+    var refreshed: [TargetURL] = []
+    /// Targets that no longer belong to what their project writes.
+    var detached: [TargetURL] = []
+    /// Answers to an operator's command about a project.
+    var projectAnswers: [ProjectAnswer] = []
+    var flushes: [(route: ClientRoute, project: ProjectName, prefix: String)] = []
     /// Inputs other than edits: they are staged again when the commit fails.
     var kept: [CoordinatorMachine.Input] = []
     var transaction: JournalTransaction
@@ -86,6 +126,18 @@ struct Turn: Sendable {
         ends.append((key, id.number, end))
     }
 
+    /// Stages a change of one target's record.
+    mutating func changeTarget(
+        _ target: TargetURL, of project: ProjectName,
+        from committed: [ProjectName: ProjectRecord], _ body: (inout TargetRecord) -> Void
+    ) {
+        guard var record = projects[project] ?? committed[project],
+            let place = record.targets.firstIndex(where: { $0.url == target })
+        else { return }
+        body(&record.targets[place])
+        projects[project] = record
+    }
+
     /// Owes a worker an acknowledgement.
     mutating func acknowledge(_ number: UInt64, to incarnation: Incarnation) {
         if let last = acknowledgements.indices.last,
@@ -113,4 +165,9 @@ struct Hold: Sendable {
     let byteCount: Int
     /// Whether it is a refresh.
     let isRefresh: Bool
+    /// Whether a worker has died with this edit in hand before.
+    var isSuspect = false
+    /// Which filling of each target it writes into; empty when it was taken over from another
+    /// epoch.
+    var generations: [TargetURL: UInt64] = [:]
 }

@@ -1,26 +1,44 @@
 extension CoordinatorMachine {
     /// Takes an EDIT message into the inbox; `busy` when too much waits there.
     mutating func collect(
-        _ route: ClientRoute, _ project: ProjectName, _ producer: ProducerID, _ items: [EditItem]
+        _ route: ClientRoute, _ project: ProjectName, _ producer: ProducerID, _ items: [EditItem],
+        at now: Instant
     ) {
-        let bytes = items.reduce(0) { sum, item in
-            guard case .success(let edit) = item.edit else { return sum }
-            return sum + edit.change.byteCount
-        }
-        let isFull =
-            inboxEdits > 0
-            && (inboxEdits + items.count > settings.inboxEditsMax
-                || inboxBytes + bytes > settings.inboxBytesMax)
-        if isFull {
+        active.note(project, at: now)
+        if isInboxFull(for: items, of: project) {
             let answers = items.map {
                 EditAnswer(number: $0.number, result: .failure(busy("disk")))
             }
             directives.append(.reply(route, .edits(answers)))
             return
         }
-        inboxEdits += items.count
-        inboxBytes += bytes
-        inbox.append(.edits(route, project, producer, items))
+        inbox.append(items, of: producer, project: project, route: route)
+    }
+
+    /// Finds out whether a quiet project has work beside others.
+    mutating func noteSharing(at now: Instant) {
+        active.forget(at: now)
+        isShared = active.isShared { project in
+            var waiting = inbox.load(of: project).edits
+            for queue in arriving { waiting += queue.count(of: project) }
+            for queue in placed.values { waiting += queue.count(of: project) }
+            return waiting <= settings.quietEditsMax
+        }
+    }
+
+    /// Whether a project has used up its share of the inbox: half of what the others leave.
+    private func isInboxFull(for items: [EditItem], of project: ProjectName) -> Bool {
+        let own = inbox.load(of: project)
+        let bytes = items.reduce(0) { $0 + $1.byteCount }
+        if own.edits == 0 {
+            let isOver =
+                inbox.editCount + items.count > settings.inboxEditsMax
+                || inbox.byteCount + bytes > settings.inboxBytesMax
+            return isOver && inbox.editCount > 0
+        }
+        let roomEdits = (settings.inboxEditsMax - (inbox.editCount - own.edits)) / 2
+        let roomBytes = (settings.inboxBytesMax - (inbox.byteCount - own.bytes)) / 2
+        return own.edits + items.count > roomEdits || own.bytes + bytes > roomBytes
     }
 
     /// The refusal for a limit that is reached.
@@ -31,19 +49,18 @@ extension CoordinatorMachine {
                 + "\(settings.busyWait.wholeMilliseconds) ms.", retryAfter: settings.busyWait)
     }
 
-    /// Stages every edit of a message, each with its own answer.
-    mutating func stage(
-        edits items: [EditItem], of project: ProjectName, producer: ProducerID,
-        route: ClientRoute, in turn: inout Turn, at now: Instant
-    ) {
+    /// Stages every edit of a message's part, each with its own answer.
+    mutating func stage(_ part: EditPart, in turn: inout Turn, at now: Instant) {
+        let (project, producer, route) = (part.project, part.producer, part.route)
         let key = ProducerKey(project: project, producer: producer)
-        var reply = Turn.EditReply(route: route, answers: [])
-        reply.answers.reserveCapacity(items.count)
+        var reply = Turn.EditReply(
+            route: route, message: part.message, isLast: part.isLast, answers: [])
+        reply.answers.reserveCapacity(part.items.count)
         windows[key]?.heardAt = now
         let isKnown = windows[key] != nil || turn.windows[key] != nil
         let isCrowded =
             !isKnown && windows.count + turn.windows.count >= settings.producersMax
-        for item in items {
+        for item in part.items {
             let result: Result<Acceptance, Rejection>
             switch item.edit {
             case .failure(let rejection): result = .failure(rejection)
@@ -118,23 +135,26 @@ extension CoordinatorMachine {
             throw Rejection(
                 .badRequest, "The edit's number must be 1 to \(countMax); count up from 1.")
         }
-        if let staged = turn.windows[key] {
-            if let seen = staged.records[id.number] {
-                guard seen.digest == digest, seen.fileHash == fileHash else { throw Self.reused }
-                return Acceptance(sequence: seen.sequence, end: nil)
-            }
-            if let newer = staged.newest[fileHash], newer.number > id.number {
-                throw Self.overtaken(by: newer.sequence)
-            }
-            if id.number + ProducerWindow.length <= staged.highest { throw Self.stale }
+        let staged = turn.windows[key]
+        if let seen = staged?.records[id.number] {
+            guard seen.digest == digest, seen.fileHash == fileHash else { throw Self.reused }
+            return Acceptance(sequence: seen.sequence, end: nil)
         }
-        switch windows[key]?.verdict(number: id.number, fileHash: fileHash, digest: digest) {
-        case nil, .new: return nil
+        // What was accepted before is answered again, whatever this turn holds of the file.
+        let verdict = windows[key]?.verdict(
+            number: id.number, fileHash: fileHash, digest: digest)
+        switch verdict {
+        case nil, .new, .overtaken: break
         case .again(let seen): return Acceptance(sequence: seen.sequence, end: seen.end)
         case .reused: throw Self.reused
-        case .overtaken(let sequence): throw Self.overtaken(by: sequence)
         case .stale: throw Self.stale
         }
+        if let newer = staged?.newest[fileHash], newer.number > id.number {
+            throw Self.overtaken(by: newer.sequence)
+        }
+        if let staged, id.number + ProducerWindow.length <= staged.highest { throw Self.stale }
+        if case .overtaken(let sequence) = verdict { throw Self.overtaken(by: sequence) }
+        return nil
     }
 
     private static let reused = Rejection(
@@ -195,7 +215,10 @@ extension CoordinatorMachine {
                     "Target \(target) belongs to project \(owner); name another sandbox.")
             }
             record.targets.append(
-                TargetRecord(url: target, needsRefresh: record.eventNumber > 0))
+                TargetRecord(
+                    url: target,
+                    // An adopted store may have files of a project that this journal never saw.
+                    needsRefresh: record.eventNumber > 0 || settings.isAdopting))
             attached.append(target)
         }
         if attached.isEmpty { return }
@@ -219,7 +242,9 @@ extension CoordinatorMachine {
                 .accepted, project: slot.key.project, path: slot.key.path, sequence: sequence,
                 id: id))
         if let old = slot.row {
-            let held = slot.inHand.flatMap { holds[$0] }
+            let held = slot.inHand.flatMap { id in
+                holds[id] ?? turn.adopted.first { $0.id == id }?.hold
+            }
             if let held, !held.isRefresh, held.sequence == old.sequence {
                 open = OpenEdit(sequence: old.sequence, id: old.id)
             } else {

@@ -35,7 +35,8 @@ extension CoordinatorMachine {
         membershipChanged()
     }
 
-    /// Lets a drained worker go; one that still has something in hand is told nothing and asks again.
+    /// Lets a drained worker go; one that still has something in hand is told nothing and asks
+    /// again.
     mutating func leave(_ stamp: WorkerStamp, from route: WorkerRoute) {
         guard let member = member(stamp, from: route) else {
             // Asked again after the answer was lost: nothing is owed any more.
@@ -44,14 +45,18 @@ extension CoordinatorMachine {
             }
             return
         }
-        guard member.holds.isEmpty else { return }
+        guard member.holds.isEmpty, !stuck.isHolder(stamp.incarnation) else { return }
         inbox.append(.ended(stamp.incarnation, state: "left"))
     }
 
     /// A parent reports the death of a process: proof, its files move on at once.
-    mutating func died(life: UInt64) {
+    ///
+    /// The death makes suspects of what the process had in hand (trace B3), unless its parent
+    /// killed it because it had been expelled.
+    mutating func died(life: UInt64, isKilled: Bool) {
         guard let incarnation = membership.member(ofLife: life) else { return }
-        inbox.append(.ended(incarnation, state: "died"))
+        let isExpelled = membership[incarnation]?.state == .expelled
+        inbox.append(.ended(incarnation, state: isKilled || isExpelled ? "killed" : "died"))
     }
 
     /// Ends leases whose time is over, and hands on what the margin has freed.
@@ -94,9 +99,14 @@ extension CoordinatorMachine {
         // Sent again before the first was answered: the worker asks once more if it must.
         if isRepeated { return }
         let known = membership.member(ofLife: registration.life)
-        if let known, let member = membership[known], member.state == .replaced {
-            directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
-            return
+        if let known, let member = membership[known] {
+            if member.state == .replaced {
+                directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
+                return
+            }
+            // Overtaken on its way by a later one of the same process (an old connection's queue):
+            // to take it would end an incarnation that lives and acts.
+            if member.registration >= registration.registration { return }
         }
         turn.header.storeID = registration.store.id
         if let root = registration.localRootID { turn.header.localRootID = root }
@@ -130,6 +140,8 @@ extension CoordinatorMachine {
         in turn: inout Turn, at now: Instant
     ) {
         turn.members.append(.joined(route, registration, incarnation, isKept: true))
+        membership[incarnation]?.isEnding = true
+        stage(stuck: registration.stuck, of: incarnation, in: &turn)
         for held in registration.held { stage(held, of: incarnation, in: &turn) }
         stage(reports: registration.reports, of: incarnation, in: &turn, at: now)
         var living = Set(registration.held.map(\.assignment))
@@ -141,26 +153,29 @@ extension CoordinatorMachine {
         }
     }
 
-    /// A held assignment of a former epoch is taken over, if its edit is still open.
-    private func stage(
+    /// Takes over a held assignment of a former epoch, also one whose edit has ended meanwhile.
+    ///
+    /// As long as its holder may write, nobody else touches the file. What it reports of an ended
+    /// edit is dropped.
+    private mutating func stage(
         _ held: Registration.Held, of incarnation: Incarnation, in turn: inout Turn
     ) {
         guard holds[held.assignment] == nil, held.assignment.epoch != epoch,
-            let index = files.index(of: held.file)
+            !turn.adopted.contains(where: { $0.id == held.assignment })
         else { return }
+        let index = files.claim(held.file)
         var slot = turn.files[index] ?? files[index]
-        guard slot.inHand == nil, let row = slot.row,
-            row.sequence == held.sequence || row.open?.sequence == held.sequence
-        else { return }
+        guard slot.inHand == nil else { return }
         slot.inHand = held.assignment
         turn.files[index] = slot
-        let bytes = row.sequence == held.sequence ? row.byteCount : 0
+        let isNewest = slot.row?.sequence == held.sequence && !held.isRefresh
         turn.adopted.append(
             (
                 held.assignment,
                 Hold(
                     index: index, sequence: held.sequence, incarnation: incarnation,
-                    targets: held.targets, byteCount: bytes, isRefresh: false)
+                    targets: held.targets, byteCount: isNewest ? slot.byteCount : 0,
+                    isRefresh: held.isRefresh)
             ))
     }
 
@@ -231,10 +246,13 @@ extension CoordinatorMachine {
         guard let member = membership[incarnation],
             !turn.transaction.incarnationsEnded.contains(incarnation)
         else { return }
+        membership[incarnation]?.isEnding = true
         turn.transaction.incarnationsEnded.append(incarnation)
         turn.members.append(.ended(incarnation, state: state))
         let adopted = turn.adopted.filter { $0.hold.incarnation == incarnation }.map(\.id)
-        for id in member.holds.union(adopted) { stageLost(id, in: &turn) }
+        for id in member.holds.union(adopted) {
+            stageLost(id, isSuspect: state == "died", in: &turn)
+        }
         if state == "left", member.holds.isEmpty { return }
         for name in Set(projects.keys).union(turn.projects.keys) {
             var record = turn.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
@@ -254,7 +272,9 @@ extension CoordinatorMachine {
     }
 
     /// Stages that nobody has an assignment any more: no attempt is burnt.
-    private func stageLost(_ id: AssignmentID, in turn: inout Turn) {
+    private mutating func stageLost(
+        _ id: AssignmentID, isSuspect: Bool = false, in turn: inout Turn
+    ) {
         guard !turn.finished.contains(id),
             let hold = holds[id] ?? turn.adopted.first(where: { $0.id == id })?.hold
         else { return }
@@ -268,6 +288,8 @@ extension CoordinatorMachine {
                 StatusEvent(
                     .superseded, project: slot.key.project, path: slot.key.path,
                     sequence: open.sequence, id: open.id, by: row.sequence))
+        } else if isSuspect, !hold.isRefresh, slot.row?.sequence == hold.sequence {
+            stageDeath(&slot, in: &turn)
         }
         turn.files[hold.index] = slot
     }
@@ -279,8 +301,10 @@ extension CoordinatorMachine {
             leases.end(incarnation)
             awaited.remove(incarnation)
             board.forget(prober: incarnation)
-            for (target, refill) in refills where refill.lister == incarnation {
-                refills[target]?.lister = nil
+            markers.forget(prober: incarnation)
+            for target in stuck.forget(incarnation) { noteSettled(target, at: now) }
+            for (target, refill) in refills where refill.asked?.lister == incarnation {
+                refills[target]?.asked = nil
             }
             guard let member = membership.remove(incarnation) else { return }
             if state == "left", let route = member.route {
@@ -312,6 +336,7 @@ extension CoordinatorMachine {
                 record: IncarnationRecord(
                     incarnation: incarnation, label: registration.label, life: registration.life,
                     schemes: registration.schemes), state: .live)
+        member.isEnding = false
         let isAwaited = member.state == .awaited
         if isAwaited { member.touched = reachable(registration.schemes) }
         if member.state != .draining { member.state = .live }
@@ -320,6 +345,16 @@ extension CoordinatorMachine {
         member.capacity = registration.capacity
         membership.add(member)
         awaited.remove(incarnation)
+        // What was asked over the former connection may be lost.
+        board.forget(prober: incarnation)
+        markers.forget(prober: incarnation)
+        for (target, refill) in refills where refill.asked?.lister == incarnation {
+            refills[target]?.asked = nil
+        }
+        if bootIDs.insert(registration.bootID).inserted {
+            verified = []
+            markers.hurry(at: now)
+        }
         hasAdopted = true
         leases.grant(incarnation, at: now)
         let stamp = WorkerStamp(
@@ -359,10 +394,12 @@ extension CoordinatorMachine {
 
 extension JournalRow {
     /// The same row under another sequence (a store was adopted).
-    func renumbered(_ sequence: EditSequence) -> JournalRow {
+    ///
+    /// An older edit that is still open and the reason of a failure stay.
+    package func renumbered(_ sequence: EditSequence) -> JournalRow {
         JournalRow(
             sequence: sequence, file: file, id: id, digest: digest,
             expectedVersion: expectedVersion, acceptedAt: acceptedAt, isDelete: isDelete,
-            isExecutable: isExecutable, byteCount: byteCount, open: nil, failure: failure)
+            isExecutable: isExecutable, byteCount: byteCount, open: open, failure: failure)
     }
 }

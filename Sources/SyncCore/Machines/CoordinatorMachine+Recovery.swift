@@ -8,6 +8,15 @@ extension CoordinatorMachine {
                 targetOwners[target.url] = project.name
             }
         }
+        for target in snapshot.projects.flatMap(\.targets)
+        where target.isAttached && target.awaySince != nil {
+            board.restore(
+                target.url,
+                cause: Failure(
+                    .target, code: "away",
+                    message: "The sandbox did not answer before the coordinator was restarted; "
+                        + "it is probed."), at: now)
+        }
         for target in snapshot.projects.flatMap(\.targets) where !target.isAttached {
             if targetOwners[target.url] == nil {
                 targetOwners[target.url] =
@@ -28,6 +37,7 @@ extension CoordinatorMachine {
             slot.row = row
             install(index, slot, at: now)
         }
+        forgetEnds(snapshot.rows)
         for record in snapshot.incarnations {
             membership.add(Member(record: record, state: .awaited))
             awaited.insert(record.incarnation)
@@ -78,6 +88,22 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Notes edits that have ended in events which the log has dropped since.
+    private mutating func forgetEnds(_ rows: [JournalRow]) {
+        var open: [ProducerKey: Set<UInt64>] = [:]
+        for row in rows {
+            let ids = [row.id] + (row.open.map { [$0.id] } ?? [])
+            for id in ids {
+                let key = ProducerKey(project: row.file.project, producer: id.producer)
+                open[key, default: []].insert(id.number)
+            }
+        }
+        for key in windows.keys {
+            let own = open[key] ?? []
+            windows[key]?.forgetEnds { own.contains($0) }
+        }
+    }
+
     private func unreadable(_ what: String, _ segment: JournalSegment) -> JournalError {
         JournalError(
             .fatal,
@@ -97,14 +123,18 @@ extension CoordinatorMachine {
     /// Ends the wait for former epochs when everyone has registered or the time is over.
     ///
     /// Those who did not register end in a turn first, so that their debts are journaled before
-    /// anything is dispatched.
+    /// anything is dispatched. So do older edits that nobody turned out to have in hand: a newer
+    /// one that is handed out meanwhile would take their place in its row, and they would never
+    /// end.
     mutating func finishRecovery(at now: Instant) {
         guard let until = recoversUntil, turn == nil else { return }
         if awaited.isEmpty {
-            recoversUntil = nil
-            for index in files.slots.indices where files[index].row?.open != nil {
-                if files[index].inHand == nil { inbox.append(.park(index)) }
+            let orphans = files.slots.indices.filter {
+                files[$0].row?.open != nil && files[$0].inHand == nil
             }
+            if orphans.isEmpty { recoversUntil = nil }
+            if !isEndingOrphans { for index in orphans { inbox.append(.park(index)) } }
+            isEndingOrphans = true
             return
         }
         let isRegistering = inbox.contains { input in

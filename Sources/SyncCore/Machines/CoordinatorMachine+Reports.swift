@@ -8,12 +8,15 @@ extension CoordinatorMachine {
             turn.acknowledge(numbered.number, to: incarnation)
             switch numbered.report {
             case .outcome(let outcome): stage(outcome, of: incarnation, in: &turn, at: now)
-            case .target(let report): stage(report, of: incarnation, in: &turn)
+            case .target(let report): stage(report, of: incarnation, in: &turn, at: now)
             }
         }
     }
 
     /// Stages an attempt's result; only the holder's counts (trace B8).
+    ///
+    /// A write that is stuck is not finished, whatever else the outcome says of its file: the file
+    /// is not touched on that target before the holder has settled it.
     private mutating func stage(
         _ outcome: Outcome, of incarnation: Incarnation, in turn: inout Turn, at now: Instant
     ) {
@@ -24,9 +27,14 @@ extension CoordinatorMachine {
         turn.finished.insert(id)
         var slot = turn.files[hold.index] ?? files[hold.index]
         slot.inHand = nil
+        let outcome = current(outcome, of: hold, project: slot.key.project, in: turn)
+        noteTargets(outcome, of: slot.key, holder: incarnation, in: &turn, at: now)
+        for (target, result) in outcome.targets where result == .visible {
+            visibleAt[target] = turn.time
+        }
         if hold.isRefresh {
             stageRefreshOutcome(outcome, hold: hold, slot: &slot, in: &turn, at: now)
-        } else if slot.row?.sequence == hold.sequence {
+        } else if slot.row?.sequence == hold.sequence, slot.row?.failure == nil {
             stageNewest(outcome, slot: &slot, in: &turn, at: now)
         } else {
             stageOpen(outcome, hold: hold, slot: &slot, in: &turn, at: now)
@@ -38,7 +46,6 @@ extension CoordinatorMachine {
     private mutating func stageOpen(
         _ outcome: Outcome, hold: Hold, slot: inout FileSlot, in turn: inout Turn, at now: Instant
     ) {
-        noteTargets(outcome, project: slot.key.project, in: &turn, at: now)
         guard let open = slot.row?.open, open.sequence == hold.sequence, let row = slot.row else {
             return
         }
@@ -96,137 +103,27 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func stageStored(
-        _ outcome: Outcome, version: Version, slot: inout FileSlot, in turn: inout Turn,
+    /// Notes targets that failed as a whole, that asked for a wait, or where the write is stuck.
+    private mutating func noteTargets(
+        _ outcome: Outcome, of file: FileKey, holder: Incarnation, in turn: inout Turn,
         at now: Instant
     ) {
-        noteTargets(outcome, project: slot.key.project, in: &turn, at: now)
-        guard let row = slot.row else { return }
-        var trouble = slot.trouble.value
-        let wasStored = trouble.stored != nil
-        trouble.stored = version
-        var worst: Failure?
         for (target, result) in outcome.targets.sorted(by: { $0.key < $1.key }) {
             switch result {
-            case .visible: trouble.visible.append(target)
-            case .failed(let failure) where failure.failureClass == .file:
-                trouble.failedIn.append(target)
-                trouble.cause = failure
-            case .failed(let failure): worst = Self.worse(worst, failure)
+            case .visible: continue
             case .stuck:
-                worst = Self.worse(
-                    worst,
-                    Failure(
-                        .attempt, code: "stuck",
-                        message: "The write in \(target) did not come back within its deadline."))
+                turn.stuck.append(
+                    Turn.StuckChange(
+                        target: target, path: file.path, holder: holder, isSettled: false))
+                stageAway(target, of: file.project, cause: Self.stuckCause(file.path), in: &turn)
+            case .failed(let failure):
+                if failure.failureClass == .target {
+                    if TargetCode.isRefill(failure.code) { continue }
+                    stageAway(target, of: file.project, cause: failure, in: &turn)
+                } else if let wait = failure.retryAfter {
+                    turn.held.append((target, now + wait))
+                }
             }
-        }
-        slot.trouble = .some(trouble)
-        let attached = attachedTargets(of: slot.key.project, in: turn)
-        let missing = attached.filter {
-            !trouble.visible.contains($0) && !trouble.failedIn.contains($0)
-        }
-        if !missing.isEmpty, !wasStored {
-            turn.tell(
-                StatusEvent(
-                    .stored, project: slot.key.project, path: slot.key.path,
-                    sequence: row.sequence, id: row.id, version: version))
-        }
-        if missing.isEmpty {
-            end(row, version: version, trouble: trouble, slot: &slot, in: &turn)
-        } else if let worst {
-            again(after: worst, slot: &slot, in: &turn, at: now)
-        }
-    }
-
-    /// Everything was tried: `synced`, or `failed` when it failed in some target.
-    private mutating func end(
-        _ row: JournalRow, version: Version, trouble: Trouble, slot: inout FileSlot,
-        in turn: inout Turn
-    ) {
-        if !trouble.failedIn.isEmpty, let cause = trouble.cause {
-            stageFailure(cause, slot: &slot, in: &turn)
-            return
-        }
-        turn.tell(
-            StatusEvent(
-                .synced, project: slot.key.project, path: slot.key.path, sequence: row.sequence,
-                id: row.id, version: version))
-        slot.row = nil
-        slot.content = nil
-        slot.trouble = .none
-        if let record = turn.projects[slot.key.project] ?? projects[slot.key.project] {
-            // A put goes to every target: what was to be written again there is written.
-            slot.refresh.removeAll { target in
-                record.targets.contains { $0.url == target && $0.isAttached }
-            }
-        }
-    }
-
-    /// Decides when the next attempt comes, by the class of the failure (design §3).
-    private mutating func again(
-        after failure: Failure, slot: inout FileSlot, in turn: inout Turn, at now: Instant
-    ) {
-        guard let row = slot.row else { return }
-        var trouble = slot.trouble.value
-        trouble.cause = failure
-        var wait: Duration?
-        switch failure.failureClass {
-        case .attempt, .file:
-            trouble.attempts += 1
-            wait = settings.retry.wait(after: trouble.attempts)
-        case .shape:
-            let since = trouble.shapeSince ?? now
-            trouble.shapeSince = since
-            if now - since >= settings.retry.shapePatience {
-                trouble.attempts += 1
-                wait = settings.retry.wait(after: trouble.attempts)
-            } else {
-                wait = settings.retry.shapeWait
-            }
-        case .target: wait = .zero  // Parked by the board, not by a wait.
-        case .store, .worker: wait = settings.retry.blamelessWait
-        }
-        guard let wait else {
-            slot.trouble = .some(trouble)
-            stageFailure(failure, slot: &slot, in: &turn)
-            return
-        }
-        let delay = max(wait, failure.failureClass == .target ? .zero : failure.retryAfter ?? .zero)
-        trouble.dueAt = now + delay
-        slot.trouble = .some(trouble)
-        if failure.failureClass == .target { return }
-        turn.tell(
-            StatusEvent(
-                .retrying, project: slot.key.project, path: slot.key.path, sequence: row.sequence,
-                id: row.id, attempts: trouble.attempts, delayMilliseconds: delay.wholeMilliseconds,
-                code: failure.code, reason: failure.message))
-    }
-
-    /// Puts the newest edit into the failed list; its content stays.
-    private mutating func stageFailure(
-        _ failure: Failure, slot: inout FileSlot, in turn: inout Turn
-    ) {
-        guard let row = slot.row else { return }
-        let attempts = max(slot.trouble.value.attempts, 1)
-        slot.content = nil  // The journal has it; nobody is in a hurry for it.
-        slot.row?.failure = FailureRecord(
-            code: failure.code, reason: failure.message, attempts: attempts, failedAt: turn.time)
-        turn.tell(
-            StatusEvent(
-                .failed, project: slot.key.project, path: slot.key.path, sequence: row.sequence,
-                id: row.id, attempts: attempts, code: failure.code, reason: failure.message))
-    }
-
-    /// Notes targets that failed as a whole.
-    private mutating func noteTargets(
-        _ outcome: Outcome, project: ProjectName, in turn: inout Turn, at now: Instant
-    ) {
-        for (target, result) in outcome.targets {
-            guard case .failed(let failure) = result, failure.failureClass == .target,
-                !TargetCode.isRefill(failure.code)
-            else { continue }
-            stageAway(target, of: project, cause: failure, in: &turn)
         }
     }
 
@@ -234,7 +131,10 @@ extension CoordinatorMachine {
     func stageAway(
         _ target: TargetURL, of project: ProjectName, cause: Failure, in turn: inout Turn
     ) {
+        guard attachedTargets(of: project, in: turn).contains(target) else { return }
         if board.isWell(target), !turn.away.contains(where: { $0.target == target }) {
+            let time = turn.time
+            turn.changeTarget(target, of: project, from: projects) { $0.awaySince = time }
             turn.tell(
                 StatusEvent(
                     .away, project: project, target: target, code: cause.code,
@@ -273,15 +173,6 @@ extension CoordinatorMachine {
         let record = turn?.projects[project] ?? projects[project]
         return record?.targets.filter(\.isAttached).map(\.url) ?? []
     }
-
-    /// Of two failures the one that decides about the next attempt: a wait that was asked for first,
-    /// then what burns an attempt.
-    private static func worse(_ first: Failure?, _ second: Failure) -> Failure {
-        guard let first else { return second }
-        let order: [FailureClass] = [.target, .store, .worker, .shape, .attempt, .file]
-        let ranks = [first, second].map { order.firstIndex(of: $0.failureClass) ?? 0 }
-        return ranks[1] > ranks[0] ? second : first
-    }
 }
 
 /// Codes of target failures that mean "fill it again" rather than "it is away".
@@ -294,6 +185,10 @@ package enum TargetCode {
     package static let rebooted = "rebooted"
     /// It belongs to another project or journal.
     package static let taken = "taken"
+    /// The sandbox's service says that it does not exist.
+    package static let gone = "gone"
+    /// A write there did not come back within its deadline.
+    package static let stuck = "stuck"
 
     /// Whether the coordinator answers with a new generation.
     package static func isRefill(_ code: String) -> Bool {

@@ -3,8 +3,8 @@ extension CoordinatorMachine {
 
     /// A target failed as a whole.
     mutating func noteAway(_ target: TargetURL, cause: Failure, at now: Instant) {
-        _ = board.fail(target, cause: cause, at: now)
-        guard let project = targetOwners[target] else { return }
+        guard let project = targetOwners[target], isAttached(target, to: project) else { return }
+        board.fail(target, cause: cause, at: now)
         for index in openFiles[project] ?? [] {
             let slot = files[index]
             guard !slot.isStaged, slot.phase == .ready || slot.phase == .delayed else { continue }
@@ -21,36 +21,44 @@ extension CoordinatorMachine {
     /// Sends due probes, one worker each; well targets have their marker read now and then.
     mutating func probeTargets(at now: Instant) {
         for target in board.due(at: now) {
-            guard let incarnation = probe(target) else {
+            let silent = board.absence(of: target)?.silent ?? []
+            guard let incarnation = probe(target, avoiding: silent) else {
                 board.postpone(target, to: now + settings.probeWait)
                 continue
             }
-            board.probing(target, by: incarnation)
+            board.probing(target, by: incarnation, until: now + settings.answerWait)
         }
-        for (target, checkedAt) in markerCheckedAt
-        where now >= checkedAt + settings.markerInterval {
-            markerCheckedAt[target] = now
-            if board.isWell(target) { _ = probe(target) }
+        for target in markers.due(at: now, every: settings.markerInterval)
+        where board.isWell(target) {
+            if let asked = probe(target, avoiding: markers.silent(at: target)) {
+                markers.asked(target, of: asked)
+            }
         }
     }
 
-    private mutating func probe(_ target: TargetURL) -> Incarnation? {
-        guard let project = targetOwners[target], let assigned = assigned(target, of: project)
+    private mutating func probe(
+        _ target: TargetURL, avoiding silent: Set<Incarnation>
+    ) -> Incarnation? {
+        guard let project = targetOwners[target], let assigned = assigned(target, of: project),
+            let (incarnation, member) = worker(for: target, avoiding: silent),
+            let route = member.route
         else { return nil }
-        guard let (incarnation, member) = worker(for: target), let route = member.route else {
-            return nil
-        }
         let stamp = WorkerStamp(
             epoch: epoch, incarnation: incarnation, registration: member.registration)
         directives.append(.send(route, .probe(stamp, assigned)))
         return incarnation
     }
 
-    /// One live worker that reaches a target, always the same while the pool is.
-    func worker(for target: TargetURL) -> (Incarnation, Member)? {
-        let able = membership.assignable.filter {
+    /// One live worker that reaches a target, always the same while the pool is; one that did not
+    /// answer only when there is no other.
+    func worker(
+        for target: TargetURL, avoiding silent: Set<Incarnation> = []
+    ) -> (Incarnation, Member)? {
+        var able = membership.assignable.filter {
             membership[$0.value]?.record.schemes.contains(target.scheme) ?? false
         }
+        let others = able.filter { !silent.contains($0.value) }
+        if !others.isEmpty { able = others }
         let best = able.max {
             (StableHash.hash($0.key.text + "\0" + target.text), $0.key)
                 < (StableHash.hash($1.key.text + "\0" + target.text), $1.key)
@@ -58,17 +66,70 @@ extension CoordinatorMachine {
         return best.flatMap { found in membership[found.value].map { (found.value, $0) } }
     }
 
+    /// Asks for the end of targets that have been away, or gone, for too long.
+    ///
+    /// Gone is a sandbox of which its own service says that it does not exist, while the service
+    /// answers for another one: an account that is locked, or a service that is down, is not gone.
+    mutating func endAbsences(at now: Instant) {
+        for target in board.away {
+            guard let absence = board.absence(of: target), !absence.isEnding,
+                let project = targetOwners[target]
+            else { continue }
+            var code: String?
+            var reason = ""
+            if let since = absence.goneSince, now - since >= settings.goneMax,
+                markers.isAnswering(since: since, besides: target)
+            {
+                code = TargetCode.gone
+                reason = "The sandbox does not exist any more. \(absence.cause.message)"
+            } else if absence.before + (now - absence.since) >= settings.awayMax {
+                code = "away"
+                reason =
+                    "The sandbox did not answer for \(settings.awayMax.inWords). Last failure: "
+                    + "\(absence.cause.message)"
+            }
+            guard let code else { continue }
+            board.ending(target)
+            inbox.append(
+                .detach(
+                    target, project, code: code,
+                    reason: reason + " When it is back: 'syncd project attach --project \(project) "
+                        + "--target \(target)'."))
+        }
+    }
+
+    /// When the next absence ends; nil when none will.
+    var nextAbsenceEnd: Instant? {
+        board.away.compactMap { target -> Instant? in
+            guard let absence = board.absence(of: target), !absence.isEnding else { return nil }
+            return absence.since + max(settings.awayMax - absence.before, .zero)
+        }.min()
+    }
+
+    /// Whether a target is attached to a project.
+    func isAttached(_ target: TargetURL, to project: ProjectName) -> Bool {
+        projects[project]?.targets.contains { $0.url == target && $0.isAttached } ?? false
+    }
+
     // MARK: Findings
 
     /// Stages what a worker found or did at a target.
     mutating func stage(
-        _ report: TargetReport, of incarnation: Incarnation, in turn: inout Turn
+        _ report: TargetReport, of incarnation: Incarnation, in turn: inout Turn, at now: Instant
     ) {
+        markers.answered(report.url, isWell: report.finding.isSignOfLife, at: now)
+        if case .settled(let path) = report.finding {
+            turn.stuck.append(
+                Turn.StuckChange(
+                    target: report.url, path: path, holder: incarnation, isSettled: true))
+            return
+        }
         guard let project = turn.targetOwners[report.url] ?? targetOwners[report.url],
             var record = turn.projects[project] ?? projects[project],
             let place = record.targets.firstIndex(where: { $0.url == report.url }),
-            record.targets[place].generation == report.generation
+            record.targets[place].generation == report.generation, record.targets[place].isAttached
         else { return }
+        turn.verified.append(report.url)
         var isChanged = false
         switch report.finding {
         case .marked:
@@ -84,157 +145,65 @@ extension CoordinatorMachine {
         case .settled: break
         case .blank, .rolledBack, .rebooted:
             refill(&record.targets[place])
-            isChanged = true
+            turn.projects[project] = record
+            turn.unstuck.append(report.url)
+            stageBack(report.url, of: project, in: &turn)
+            turn.refilled.append(report.url)
             turn.tell(
                 StatusEvent(
                     .refreshing, project: project, target: report.url,
-                    code: report.finding.code,
-                    reason: "The sandbox came back without its files; they are written again."))
-            turn.back.append(report.url)
+                    code: report.finding.code, reason: report.finding.sentence))
         case .taken(let owner):
             let cause = Failure(
                 .target, code: TargetCode.taken,
                 message: "The sandbox's marker says that it belongs to \(owner); detach it here "
                     + "or empty the sandbox.")
             stageAway(report.url, of: project, cause: cause, in: &turn)
-        case .well:
-            if !board.isWell(report.url) {
-                turn.tell(StatusEvent(.back, project: project, target: report.url))
-                turn.back.append(report.url)
+        case .well where stuck.hasStuck(at: report.url):
+            // Reading works where writing hangs (a frozen file system): not back before it settles.
+            if let cause = board.absence(of: report.url)?.cause {
+                stageAway(report.url, of: project, cause: cause, in: &turn)
             }
+        case .well: stageBack(report.url, of: project, in: &turn)
         case .failed(let failure):
             stageAway(report.url, of: project, cause: failure, in: &turn)
         }
         if isChanged {
-            // `tell` and `stageAway` only touch events; the record is written back as a whole.
+            // Cases that stage more of the record have written it themselves.
             turn.projects[project] = record
         }
     }
 
+    /// Stages that a target answers again; told once.
+    private mutating func stageBack(
+        _ target: TargetURL, of project: ProjectName, in turn: inout Turn
+    ) {
+        guard !board.isWell(target), !turn.back.contains(target) else { return }
+        turn.changeTarget(target, of: project, from: projects) { $0.awaySince = nil }
+        turn.tell(StatusEvent(.back, project: project, target: target))
+        turn.back.append(target)
+    }
+
     /// A new filling under a generation that was never used.
-    private func refill(_ target: inout TargetRecord) {
+    func refill(_ target: inout TargetRecord) {
         target.generation += 1
         target.isMarked = false
         target.needsRefresh = true
         target.revokesOthers = true
     }
-
-    // MARK: Refills
-
-    /// Asks for the files of projects whose targets must be written again.
-    mutating func listForRefills(at now: Instant) {
-        for (name, record) in projects {
-            for target in record.targets where target.isAttached {
-                if markerCheckedAt[target.url] == nil { markerCheckedAt[target.url] = now }
-                guard target.needsRefresh, board.isWell(target.url) else { continue }
-                list(for: target.url, of: name)
-            }
-        }
-    }
-
-    /// Files of a refill that may wait at a time, so that a big project is not held in memory.
-    private static let refreshingMax = 500
-
-    private func refreshing(_ target: TargetURL, in project: ProjectName) -> Int {
-        (openFiles[project] ?? []).count { files[$0].refresh.contains(target) }
-    }
-
-    private mutating func list(for target: TargetURL, of project: ProjectName) {
-        var refill = refills[target] ?? Refill(project: project)
-        let outstanding = refreshing(target, in: project)
-        if refill.isListed {
-            if outstanding == 0, !refill.isEnding {
-                refill.isEnding = true
-                inbox.append(.refreshed(target, project))
-            }
-            refills[target] = refill
-            return
-        }
-        guard refill.lister == nil, outstanding < Self.refreshingMax,
-            let (incarnation, member) = worker(for: target), let route = member.route
-        else {
-            refills[target] = refill
-            return
-        }
-        refill.lister = incarnation
-        refills[target] = refill
-        let stamp = WorkerStamp(
-            epoch: epoch, incarnation: incarnation, registration: member.registration)
-        directives.append(
-            .send(route, .list(stamp, project: project, after: refill.after, countMax: 1_000)))
-    }
-
-    /// Stages a page of files: each is written again, behind its own pending edit.
-    mutating func stage(
-        files listed: [ListedFile], of project: ProjectName, after: EditPath?, isLast: Bool,
-        in turn: inout Turn
-    ) {
-        for (target, refill) in refills where refill.project == project {
-            guard refill.lister != nil, refill.after == after, !refill.isListed else { continue }
-            turn.pages.append(
-                Turn.Page(target: target, after: listed.last?.path ?? after, isLast: isLast))
-            for file in listed {
-                let index = files.claim(FileKey(project: project, path: file.path))
-                var slot = turn.files[index] ?? files[index]
-                if slot.refresh.contains(target) { continue }
-                slot.refresh.append(target)
-                slot.refreshSequence = max(slot.refreshSequence, file.sequence)
-                turn.files[index] = slot
-            }
-        }
-    }
-
-    /// Notes that a page's files are queued.
-    mutating func note(_ page: Turn.Page) {
-        refills[page.target]?.lister = nil
-        refills[page.target]?.after = page.after
-        refills[page.target]?.isListed = page.isLast
-    }
-
-    /// Stages a refresh's result.
-    mutating func stageRefreshOutcome(
-        _ outcome: Outcome, hold: Hold, slot: inout FileSlot, in turn: inout Turn, at now: Instant
-    ) {
-        for target in hold.targets {
-            switch outcome.targets[target] {
-            case .visible: slot.refresh.removeAll { $0 == target }
-            case .failed(let failure) where failure.failureClass == .target:
-                if !TargetCode.isRefill(failure.code) {
-                    stageAway(target, of: slot.key.project, cause: failure, in: &turn)
-                }
-            case .failed(let failure) where failure.failureClass == .file:
-                slot.refresh.removeAll { $0 == target }
-                turn.tell(
-                    StatusEvent(
-                        .failed, project: slot.key.project, path: slot.key.path,
-                        sequence: hold.sequence, target: target, code: failure.code,
-                        reason: failure.message))
-            case .failed, .stuck, nil:
-                slot.trouble.change { $0.dueAt = now + settings.retry.blamelessWait }
-            }
-        }
-    }
-
-    /// Stages that a target holds everything again, unless files still wait for it.
-    mutating func stageRefreshed(
-        _ target: TargetURL, of project: ProjectName, in turn: inout Turn
-    ) {
-        refills[target]?.isEnding = false
-        let open = (openFiles[project] ?? []).contains { index in
-            (turn.files[index] ?? files[index]).refresh.contains(target)
-        }
-        guard !open, refills[target]?.isListed ?? false,
-            var record = turn.projects[project] ?? projects[project],
-            let place = record.targets.firstIndex(where: { $0.url == target })
-        else { return }
-        record.targets[place].needsRefresh = false
-        turn.projects[project] = record
-        refills[target] = nil
-        turn.tell(StatusEvent(.refreshed, project: project, target: target))
-    }
 }
 
 extension TargetFinding {
+    /// Whether the target answered, whatever it said.
+    var isSignOfLife: Bool {
+        switch self {
+        case .failed: false
+        case .marked, .revoked, .othersRevoked, .settled, .blank, .rolledBack, .rebooted, .taken,
+            .well:
+            true
+        }
+    }
+
     /// Stable word of a finding that asks for a refill.
     var code: String {
         switch self {

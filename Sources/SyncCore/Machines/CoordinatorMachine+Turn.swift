@@ -8,25 +8,12 @@ extension CoordinatorMachine {
             guard now >= turnRetryAt else { return }
             self.turnRetryAt = nil
         }
+        if isJournalShort { putEditsOff() }
+        if let turnPacedUntil, now < turnPacedUntil, !inbox.hasFresh { return }
+        turnPacedUntil = nil
         var staged = Turn(number: lastTurn + 1, header: header, time: wall)
-        var edits = 0
-        var bytes = 0
-        while let input = inbox.popFirst() {
-            if case .edits(_, _, _, let items) = input {
-                let size = items.reduce(0) { sum, item in
-                    guard case .success(let edit) = item.edit else { return sum }
-                    return sum + edit.change.byteCount
-                }
-                inboxEdits -= items.count
-                inboxBytes -= size
-                edits += items.count
-                bytes += size
-            } else {
-                staged.kept.append(input)
-            }
-            stage(input, in: &staged, at: now)
-            if edits >= settings.turnEditsMax || bytes >= settings.turnBytesMax { break }
-        }
+        turnClosedAt = now
+        fill(&staged, at: now)
         finish(&staged)
         let isIdle =
             staged.transaction.isEmpty && staged.transaction.header == header
@@ -40,11 +27,43 @@ extension CoordinatorMachine {
         }
     }
 
+    /// Stages what waits, up to the turn's goal: much for a project that is alone, little when
+    /// several share, since a keystroke waits for the turn that is on its way to disk.
+    private mutating func fill(_ staged: inout Turn, at now: Instant) {
+        let editsMax = isShared ? settings.sharedTurnEditsMax : settings.turnEditsMax
+        let bytesMax = isShared ? settings.sharedTurnBytesMax : settings.turnBytesMax
+        var edits = 0
+        var bytes = 0
+        while edits < editsMax, bytes < bytesMax, let input = inbox.popFirst() {
+            if case .edits(let part) = input {
+                edits += part.items.count
+                bytes += part.byteCount
+            } else {
+                edits += input.orderedCount
+                if case .settle = input { edits += 1 }
+                staged.kept.append(input)
+            }
+            stage(input, in: &staged, at: now)
+        }
+    }
+
+    /// Answers `busy` for edits that would keep from disk what makes room there.
+    ///
+    /// After a failed commit outcomes and ends go alone; of edits alone one message, as a trial.
+    private mutating func putEditsOff() {
+        for part in inbox.removeEdits(keepingOne: !inbox.hasOthers) {
+            let answers = part.items.map {
+                EditAnswer(number: $0.number, result: .failure(busy("journal")))
+            }
+            let reply = Turn.EditReply(
+                route: part.route, message: part.message, isLast: true, answers: [])
+            answer(reply, with: answers)
+        }
+    }
+
     private mutating func stage(_ input: Input, in staged: inout Turn, at now: Instant) {
         switch input {
-        case .edits(let route, let project, let producer, let items):
-            stage(
-                edits: items, of: project, producer: producer, route: route, in: &staged, at: now)
+        case .edits(let part): stage(part, in: &staged, at: now)
         case .reports(let incarnation, let reports):
             stage(reports: reports, of: incarnation, in: &staged, at: now)
         case .register(let route, let registration):
@@ -52,9 +71,16 @@ extension CoordinatorMachine {
         case .ended(let incarnation, let state):
             stageEnd(of: incarnation, state: state, in: &staged, at: now)
         case .park(let index): stagePark(index, in: &staged)
-        case .files(let project, let after, let listed, let isLast):
-            stage(
-                files: listed, of: project, after: after, isLast: isLast, in: &staged)
+        case .order(let route, let order): stage(order, from: route, in: &staged)
+        case .files(let question, let listed, let isLast):
+            stage(files: listed, of: question, isLast: isLast, in: &staged)
+        case .project(let route, let project, let action):
+            stage(action, of: project, route, in: &staged)
+        case .detach(let target, let project, let code, let reason):
+            stageDetach(target, of: project, code: code, reason: reason, in: &staged)
+        case .settle(let index): stageSettle(index, in: &staged)
+        case .flush(let route, let project, let prefix):
+            staged.flushes.append((route, project, prefix))
         case .refreshed(let target, let project):
             stageRefreshed(target, of: project, in: &staged)
         }
@@ -128,8 +154,9 @@ extension CoordinatorMachine {
     private func carryOldAcceptances(into staged: inout Turn) {
         guard let oldest = acceptanceLog.turnToClean else { return }
         staged.carriedFrom = oldest
+        let sequences = acceptanceLog.sequences(of: oldest)
         for (key, window) in windows {
-            for accepted in window.accepted
+            for accepted in window.accepted(in: sequences)
             where acceptanceLog.isLiving(accepted.sequence, in: oldest) {
                 staged.carried.append(AcceptanceLog.Record(key: key, accepted: accepted))
             }
@@ -158,11 +185,12 @@ extension CoordinatorMachine {
             return
         }
         guard let failed = turn else { return }
-        turn = nil
         if error.code != .unavailable {
+            // The turn stays: no other one is begun while the process ends.
             directives.append(.halt(error.message))
             return
         }
+        turn = nil
         abandon(failed, at: now)
     }
 
@@ -177,7 +205,14 @@ extension CoordinatorMachine {
                 answers[index] = EditAnswer(
                     number: answers[index].number, result: .failure(busy("journal")))
             }
-            directives.append(.reply(reply.route, .edits(answers)))
+            answer(reply, with: answers)
+        }
+        for want in failed.wanted {
+            let key = ProducerKey(project: want.project, producer: want.id.producer)
+            guard let known = windows[key]?.accepted(want.id.number), known.end == nil else {
+                continue
+            }
+            addEndWaiter(want.id, in: want.project, want.route)
         }
         for index in failed.files.keys {
             files[index].isStaged = false
@@ -186,12 +221,32 @@ extension CoordinatorMachine {
         // Producers were told `busy`; everything else is tried again, after a pause for the disk.
         inbox.prepend(contentsOf: failed.kept)
         turnRetryAt = now + settings.busyWait
+        isJournalShort = true
+    }
+
+    /// Answers a message when the last of its parts has come back.
+    private mutating func answer(_ reply: Turn.EditReply, with answers: [EditAnswer]) {
+        let former = gathered.removeValue(forKey: reply.message) ?? []
+        if reply.isLast {
+            directives.append(.reply(reply.route, .edits(former + answers)))
+        } else {
+            gathered[reply.message] = former + answers
+        }
+    }
+
+    /// While projects share, leaves the disk alone for as long as the last turn took: a keystroke
+    /// that comes in the pause finds no other project's turn before it.
+    private mutating func pace(at now: Instant) {
+        guard isShared, let turnClosedAt else { return }
+        turnPacedUntil = now + min(now - turnClosedAt, settings.sharedTurnPauseMax)
     }
 
     /// Makes a committed turn true: tables, members, answers, events.
     private mutating func conclude(at now: Instant) {
         guard let done = turn else { return }
         turn = nil
+        pace(at: now)
+        isJournalShort = false
         lastTurn = done.number
         header = done.header
         for (name, record) in done.projects { projects[name] = record }
@@ -200,17 +255,38 @@ extension CoordinatorMachine {
         concludeLog(done)
         for id in done.finished { release(id) }
         for (id, hold) in done.adopted where !done.finished.contains(id) { take(hold, as: id) }
-        for page in done.pages { note(page) }
+        let settled = noteStuck(done)
         for (index, slot) in done.files { install(index, slot, at: now) }
+        for index in done.files.keys where !files[index].isEditWaiting {
+            wakeShapes(besides: index, at: now)
+        }
+        for target in settled { noteSettled(target, at: now) }
         for change in done.away { noteAway(change.target, cause: change.cause, at: now) }
-        for target in done.back { noteBack(target, at: now) }
+        for target in done.back {
+            noteBack(target, at: now)
+            visibleAt[target] = done.time
+        }
         for change in done.members { conclude(change, at: now) }
         for owed in done.acknowledgements { acknowledge(owed) }
-        for reply in done.replies { directives.append(.reply(reply.route, .edits(reply.answers))) }
+        for reply in done.replies { answer(reply, with: reply.answers) }
+        for order in done.orders { directives.append(.reply(order.route, .ordered(order.results))) }
         for want in done.wanted { addEndWaiter(want.id, in: want.project, want.route) }
         tellEnds(done)
         if !done.events.isEmpty { directives.append(.publish(done.events)) }
+        for target in done.detached { concludeDetach(target, at: now) }
+        for target in done.refilled { beginRefill(of: target, at: now) }
         noteFlushes(done, at: now)
+        for page in done.pages { note(page, at: now) }
+        for target in done.verified { noteVerified(target) }
+        for target in done.refreshed {
+            refills[target] = nil
+            visibleAt[target] = done.time
+        }
+        for answer in done.projectAnswers { conclude(answer, at: now) }
+        for asked in done.flushes {
+            inboxFlushes -= 1
+            flush(asked.project, prefix: asked.prefix, asked.route, at: now)
+        }
     }
 
     private mutating func concludeWindows(_ done: Turn, at now: Instant) {

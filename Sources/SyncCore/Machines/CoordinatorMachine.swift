@@ -3,11 +3,11 @@ import HeapModule
 
 /// Everything that a coordinator decides: events and time in, directives out.
 ///
-/// Two kinds of state. *Durable* tables (rows, windows, projects, incarnations, numbers) change only
-/// when a turn's transaction has committed (``Turn``). *Volatile* tables (leases, queues, credit,
-/// who waits for what) can be rebuilt and change at once. Inputs that touch durable state are
-/// collected in the inbox and staged, in the order of their arrival, when the former turn has come
-/// back from the disk:
+/// Two kinds of state. *Durable* tables (rows, windows, projects, incarnations, numbers) change
+/// only when a turn's transaction has committed (``Turn``). *Volatile* tables (leases, queues,
+/// credit, who waits for what) can be rebuilt and change at once. Inputs that touch durable state
+/// are collected in the inbox and staged, in the order of their arrival, when the former turn has
+/// come back from the disk:
 ///
 ///     inbox ──stage──▶ turn ──commit──▶ disk ──committed──▶ tables, answers, events
 ///                                            ──failed─────▶ dropped, `busy`
@@ -17,20 +17,38 @@ import HeapModule
 package struct CoordinatorMachine: Sendable {
     /// What waits for the next turn.
     enum Input: Sendable {
-        case edits(ClientRoute, ProjectName, ProducerID, [EditItem])
+        case edits(EditPart)
         case reports(Incarnation, [NumberedReport])
         case register(WorkerRoute, Registration)
         case ended(Incarnation, state: String)
         case park(FileIndex)
-        case files(ProjectName, after: EditPath?, [ListedFile], isLast: Bool)
+        case order(ClientRoute, FailedOrder)
+        case files(FilesQuestion, [ListedFile], isLast: Bool)
         case refreshed(TargetURL, ProjectName)
+        case flush(ClientRoute, ProjectName, prefix: String)
+        case project(ClientRoute, ProjectName, ProjectAction)
+        case detach(TargetURL, ProjectName, code: String, reason: String)
+        case settle(FileIndex)
     }
 
     /// How far the refilling of a target is.
     struct Refill: Sendable {
+        /// The page that was asked for: its question, who was asked, until when to wait.
+        struct Page: Sendable {
+            let question: FilesQuestion
+            let lister: Incarnation
+            let until: Instant
+        }
+
         let project: ProjectName
         var after: EditPath?
-        var lister: Incarnation?
+        var asked: Page?
+        /// Not before this, after a page that failed.
+        var askAt: Instant?
+        /// Pages that failed or were not answered, in a row.
+        var failures = 0
+        /// Who did not answer in time; asked again only when nobody else can be.
+        var silent: Set<Incarnation> = []
         var isListed = false
         var isEnding = false
     }
@@ -51,12 +69,21 @@ package struct CoordinatorMachine: Sendable {
     var lastTurn: UInt64
 
     // The turn.
-    var inbox: Deque<Input> = []
-    var inboxEdits = 0
-    var inboxBytes = 0
+    var inbox = IntakeInbox()
+    var active = ActiveProjects()
+    /// Whether a quiet project has work beside others.
+    var isShared = false
     var turn: Turn?
+    /// Answers to the parts of a message that were staged so far.
+    var gathered: [UInt64: [EditAnswer]] = [:]
+    /// When the turn on its way to disk was closed.
+    var turnClosedAt: Instant?
+    /// While projects share: not before this, unless one comes that had nothing waiting.
+    var turnPacedUntil: Instant?
     /// Not before this, after a commit that failed.
     var turnRetryAt: Instant?
+    /// Whether the last commit failed: what may make room goes first, without new edits.
+    var isJournalShort = false
 
     // Volatile tables.
     var membership = Membership()
@@ -69,26 +96,49 @@ package struct CoordinatorMachine: Sendable {
     var arriving: [ReadyQueue] = []
     var placed: [WorkerLabel: ReadyQueue] = [:]
     var stranded: [FileIndex] = []
+    /// Suspects that wait until their worker has none in hand.
+    var suspects: [WorkerLabel: Deque<ReadyEntry>] = [:]
     var delayed: Heap<DelayedEntry> = []
     var parked: [TargetURL: Set<FileIndex>] = [:]
     var blockedBy: [FileIndex: [FileIndex]] = [:]
     var loadingBytes = 0
-    var loads: [EditSequence: (index: FileIndex, byteCount: Int)] = [:]
-    var postponedLoads: Deque<(sequence: EditSequence, index: FileIndex)> = []
+    var projectLoading: [ProjectName: Int] = [:]
+    var loads: [EditSequence: FileIndex] = [:]
+    var stuck = StuckBoard()
+    var dispatchTurn = 0
+    var flushHints: [FileIndex] = []
+    /// Files that wait because something of another shape is in their way.
+    var shaped: Set<FileIndex> = []
     var targetCredit: [TargetURL: Int] = [:]
+    /// Assignments that a target may have in hand now.
+    var targetShare = 0
     var refills: [TargetURL: Refill] = [:]
-    var markerCheckedAt: [TargetURL: Instant] = [:]
+    /// Files that are to be written again, per target.
+    var refreshCounts: [TargetURL: Int] = [:]
+    var lastQuestion: UInt64 = 0
+    var markers = MarkerChecks()
+    /// Targets whose marker was read since the coordinator started, and since a worker of a machine
+    /// that was not known came: until then nobody knows what they hold (trace B6).
+    var verified: Set<TargetURL> = []
+    var bootIDs: Set<String> = []
+    /// When something last became visible, or was found to be, in a sandbox.
+    var visibleAt: [TargetURL: Timestamp] = [:]
+    var startedAt: Timestamp?
     var pendingFiles = 0
     var pendingBytes = 0
     var memoryBytes = 0
     var projectPending: [ProjectName: (files: Int, bytes: Int)] = [:]
     var flushes = FlushBoard()
+    /// Flushes that wait for their turn.
+    var inboxFlushes = 0
     var endWaiters: [ProducerKey: [UInt64: [ClientRoute]]] = [:]
     var endWaiterCount = 0
     /// Incarnations of a former epoch that have not been heard, and until when to wait for them.
     var awaited: Set<Incarnation> = []
     var recoversUntil: Instant?
     var isEndingAwaited = false
+    /// Whether the ends of older edits that nobody has in hand are under way.
+    var isEndingOrphans = false
     var hasAdopted = false
     var expectedPassAt: Instant?
     var passedAt: Instant?
@@ -130,17 +180,22 @@ package struct CoordinatorMachine: Sendable {
             if let passedAt { deadlines.append(passedAt + settings.lease / 10) }
         }
         if let next = delayed.min?.dueAt { deadlines.append(next) }
-        if let next = board.nextDeadline { deadlines.append(next) }
         if let recoversUntil { deadlines.append(recoversUntil) }
         for member in membership.members.values {
             if let next = member.handOnAt { deadlines.append(next) }
         }
-        if let next = markerCheckedAt.values.min() {
-            deadlines.append(next + settings.markerInterval)
+        if !isRecovering {
+            if let next = board.nextDeadline { deadlines.append(next) }
+            if let next = nextAbsenceEnd { deadlines.append(next) }
+            if let next = markers.nextDeadline { deadlines.append(next) }
+            for refill in refills.values {
+                if let next = refill.asked?.until ?? refill.askAt { deadlines.append(next) }
+            }
         }
         if turn == nil {
             deadlines.append(forgetsAt)
             if let turnRetryAt { deadlines.append(turnRetryAt) }
+            if !inbox.isEmpty, let turnPacedUntil { deadlines.append(turnPacedUntil) }
         }
         return deadlines.min()
     }
@@ -167,18 +222,22 @@ package struct CoordinatorMachine: Sendable {
     ) {
         switch request {
         case .edits(let project, let producer, let items):
-            collect(route, project, producer, items)
+            collect(route, project, producer, items, at: now)
         case .wait(let project, let id): wait(for: id, in: project, route)
         case .queue(let project, let prefix, let after, let countMax):
             reportQueue(project, prefix: prefix, after: after, countMax: countMax, route, at: now)
-        case .flush(let project, let prefix): flush(project, prefix: prefix, route, at: now)
+        case .flush(let project, let prefix): collectFlush(project, prefix: prefix, route)
         case .replay(let from, let project, let countMax):
             replay(from: from, project: project, countMax: countMax, route)
         case .snapshot(let project, let prefix, let after, let countMax):
             reportSnapshot(
                 project, prefix: prefix, after: after, countMax: countMax, route, at: now)
-        case .died(let life):
-            died(life: life)
+        case .failed(let query): reportFailed(query, route)
+        case .order(let order): collect(order, route)
+        case .project(let project, let action):
+            inbox.append(.project(route, project, action))
+        case .died(let life, let isKilled):
+            died(life: life, isKilled: isKilled)
             directives.append(.reply(route, .done))
         }
     }
@@ -193,14 +252,12 @@ package struct CoordinatorMachine: Sendable {
             inbox.append(.reports(stamp.incarnation, reports))
         case .drain(let stamp): drain(stamp, from: route)
         case .leave(let stamp): leave(stamp, from: route)
-        case .files(let stamp, let project, let after, let listed, let isLast):
+        case .files(let stamp, let question, let listed, let isLast):
             guard member(stamp, from: route) != nil else { return }
-            inbox.append(.files(project, after: after, listed, isLast: isLast))
-        case .filesFailed(let stamp, let project, _):
+            inbox.append(.files(question, listed, isLast: isLast))
+        case .filesFailed(let stamp, let question, _):
             guard member(stamp, from: route) != nil else { return }
-            for (target, refill) in refills where refill.project == project {
-                refills[target]?.lister = nil
-            }
+            listingFailed(question.number, at: now)
         }
     }
 
@@ -219,14 +276,18 @@ package struct CoordinatorMachine: Sendable {
             endLeases(at: now)
             finishRecovery(at: now)
         }
+        backdateAbsences(wall: wall)
         wakeDelayed(at: now)
         forgetProducers(at: now)
+        noteSharing(at: now)
         closeTurn(at: now, wall: wall)
         if !isRecovering {
             probeTargets(at: now)
+            endAbsences(at: now)
             listForRefills(at: now)
             dispatch(at: now)
         }
+        tellFlushHints(at: now)
         passedAt = now
         expectedPassAt = nextDeadline
     }

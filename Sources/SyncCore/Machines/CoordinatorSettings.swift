@@ -4,6 +4,14 @@ package struct CoordinatorSettings: Sendable {
     package var turnEditsMax = 1_000
     /// Bytes of content in one turn.
     package var turnBytesMax = 4 << 20
+    /// Edits and ready files that a project may have waiting and still counts as quiet.
+    package var quietEditsMax = 32
+    /// Edits in one turn while a quiet project has work beside others.
+    package var sharedTurnEditsMax = 64
+    /// Bytes of content in one turn likewise.
+    package var sharedTurnBytesMax = 256 << 10
+    /// Longest pause between two turns likewise.
+    package var sharedTurnPauseMax: Duration = .milliseconds(4)
     /// Edits that may wait for the turn on its way to disk; more get `busy`.
     package var inboxEditsMax = 16_384
     /// Bytes of content that may wait likewise.
@@ -26,15 +34,17 @@ package struct CoordinatorSettings: Sendable {
     package var workerBytesMax = 64 << 20
     /// Assignments in hand, per target.
     package var targetAssignmentsMax = 32
+    /// Assignments in hand, per target and worker, while a quiet project has work beside others.
+    package var sharedTargetAssignmentsMax = 4
     /// Contents that are being read back, in bytes; one always fits.
     package var loadingBytesMax = 32 << 20
     /// Clients that wait for an end or a flush.
     package var waitersMax = 10_000
     /// Files that all flushes together may wait for.
     package var flushFilesMax = 4_000_000
-    /// Events that the log keeps …
+    /// Events that the log keeps.
     package var logEventsMax = 1_000_000
-    /// … and their bytes.
+    /// Bytes of the events that the log keeps.
     package var logBytesMax = 256 << 20
     /// How long a lease lasts.
     package var lease: Duration = .milliseconds(2_500)
@@ -44,10 +54,21 @@ package struct CoordinatorSettings: Sendable {
     package var busyWait: Duration = .milliseconds(200)
     /// When an attempt is made again.
     package var retry = RetrySchedule()
+    /// Deaths of worker processes with the same edit in hand before it fails as poison.
+    package var poisonDeathsMax = 3
     /// First and longest wait between probes of a target that is away.
     package var probeWait: Duration = .seconds(1)
     /// Longest wait between probes.
     package var probeWaitMax: Duration = .seconds(30)
+    /// A target that is away for so long is detached.
+    package var awayMax: Duration = .seconds(86_400)
+    /// One that does not exist any more is detached after this.
+    package var goneMax: Duration = .seconds(600)
+    /// A probe, or a page of files, that is not answered within this is asked of another worker.
+    package var answerWait: Duration = .seconds(30)
+    /// Longest wait before a file that can't be written again into a refilled sandbox is tried
+    /// again.
+    package var refreshWaitMax: Duration = .seconds(60)
     /// How often the marker of each attached target is read while all is well.
     package var markerInterval: Duration = .seconds(30)
     /// A pass that comes later than this after its deadline moves all leases.

@@ -64,7 +64,7 @@ package enum WorkerDirective: Sendable {
     /// Read a marker; tell by `probed`.
     case probe(AssignedTarget, WorkerStamp)
     /// Read a page of files; tell by `listed`.
-    case list(project: ProjectName, after: EditPath?, countMax: Int)
+    case list(FilesQuestion)
     /// Until when writes may start, now.
     case lease(until: Instant)
     /// The process is done.

@@ -16,6 +16,8 @@ package enum FilePhase: UInt8, Sendable {
     case inHand
     /// In the failed list.
     case failed
+    /// Nothing is left to be done, because targets were detached: its end is being staged.
+    case ending
 }
 
 /// What went wrong so far with a file's newest edit.
@@ -34,8 +36,12 @@ struct Trouble: Sendable {
     var visible: [TargetURL] = []
     /// Where it failed for good.
     var failedIn: [TargetURL] = []
+    /// Workers that died with it in hand.
+    var deaths = 0
     /// Whether the event `parked` was told.
     var isParkedTold = false
+    /// Whether it was told that the file can't be written again into a refilled sandbox.
+    var isRefreshTold = false
 }
 
 /// A ``Trouble`` on the heap: most files have none.
@@ -71,6 +77,8 @@ struct FileSlot: Sendable {
     var row: JournalRow?
     /// Its content, unless it was spilled.
     var content: Content?
+    /// Bytes that were read back, or are being read, and have not left the memory.
+    var readBackBytes = 0
     /// The assignment on the way.
     var inHand: AssignmentID?
     /// Where the store's newest version is to be written again, and which sequence it has.
@@ -87,6 +95,9 @@ struct FileSlot: Sendable {
 
     /// Whether anything is left to do, the failed list included.
     var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
+
+    /// Whether an edit waits for a worker; else only a refresh may.
+    var isEditWaiting: Bool { row != nil && row?.failure == nil }
 
     /// By what its turn in the queue is decided.
     var queueSequence: EditSequence { row?.sequence ?? refreshSequence }

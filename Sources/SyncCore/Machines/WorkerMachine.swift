@@ -23,7 +23,7 @@ package struct WorkerMachine: Sendable {
         var held: Registration.Held {
             Registration.Held(
                 assignment: assignment.id, file: assignment.file, sequence: assignment.sequence,
-                targets: assignment.targets.map(\.url))
+                targets: assignment.targets.map(\.url), isRefresh: assignment.isRefresh)
         }
     }
 
@@ -61,6 +61,20 @@ package struct WorkerMachine: Sendable {
     var toWrite: Deque<(id: AssignmentID, target: TargetURL)> = []
     var places: [TargetURL: Place] = [:]
     var outbox = Outbox()
+    /// Targets whose marker is being read.
+    var probing: Set<TargetURL> = []
+    /// Writes that were begun and have not come back, over all incarnations of this process.
+    var flights: [WriteStep: Flight] = [:]
+    /// How many of them hang, or belong to a former incarnation.
+    var orphans: [TargetURL: Int] = [:]
+    var deadlines = Deadlines()
+    /// Writes reported as stuck and not yet as settled.
+    var stuckWrites: [WriteStep: StuckWrite] = [:]
+    /// Writes that wait for one that hangs.
+    var behind: [TargetURL: [AssignmentID]] = [:]
+    var isAdopting = false
+    /// When the store is bound again, after it did not answer.
+    var bindAt: Instant?
     var directives: [WorkerDirective] = []
 
     /// A worker that has not said anything yet.
@@ -75,6 +89,9 @@ package struct WorkerMachine: Sendable {
         return directives
     }
 
+    /// Boot id of the worker's machine.
+    package var bootID: String { settings.bootID }
+
     /// Assignments not yet reported.
     package var jobCount: Int { jobs.count }
 
@@ -84,9 +101,14 @@ package struct WorkerMachine: Sendable {
     /// When the machine wants to be called again at the latest.
     package var nextDeadline: Instant? {
         if hasExited { return nil }
-        guard isMember else { return registeredAt.map { $0 + settings.registerWait } }
-        return [heartbeatAt, outbox.nextDeadline(wait: settings.reportWait), leaveAt]
-            .compactMap(\.self).min()
+        guard isMember else {
+            return [registeredAt.map { $0 + settings.registerWait }, deadlines.nextDeadline]
+                .compactMap(\.self).min()
+        }
+        return [
+            heartbeatAt, outbox.nextDeadline(wait: settings.reportWait), leaveAt,
+            deadlines.nextDeadline, bindAt,
+        ].compactMap(\.self).min()
     }
 
     // MARK: Time
@@ -99,9 +121,11 @@ package struct WorkerMachine: Sendable {
         } else if registeredAt.map({ now >= $0 + settings.registerWait }) ?? true {
             register(at: now)
         }
+        bindAgain(at: now)
+        endOverdue(at: now)
         if mayAct(at: now) {
             beginStore()
-            beginWrites()
+            beginWrites(at: now)
         }
         report(at: now)
         leaveIfDone(at: now)
@@ -109,6 +133,14 @@ package struct WorkerMachine: Sendable {
 
     /// Takes nothing new any more and leaves when all is told.
     package mutating func drain() { isDraining = true }
+
+    /// A connection stands (again): what was dropped while there was none goes at once.
+    ///
+    /// A member only asks, by a heartbeat, whether it still is one: the coordinator may be the
+    /// same.
+    package mutating func connected(at now: Instant) {
+        if isMember { heartbeatAt = now } else { registeredAt = nil }
+    }
 
     private mutating func heartbeat(at now: Instant) {
         guard let stamp else { return }
@@ -129,7 +161,8 @@ package struct WorkerMachine: Sendable {
                         store: identity, localRootID: settings.localRootID,
                         schemes: settings.schemes, capacity: settings.capacity,
                         previous: stamp?.incarnation, registration: registration,
-                        held: jobs.values.map(\.held) + outbox.held, reports: outbox.all,
+                        held: jobs.values.map(\.held) + outbox.held,
+                        stuck: stuckWrites.values.map(\.held), reports: outbox.all,
                         clock: now))))
     }
 
@@ -144,7 +177,9 @@ package struct WorkerMachine: Sendable {
     }
 
     private mutating func leaveIfDone(at now: Instant) {
-        guard isDraining, isMember, let stamp, jobs.isEmpty, outbox.isEmpty else {
+        guard isDraining, isMember, let stamp, jobs.isEmpty, outbox.isEmpty,
+            stuckWrites.isEmpty
+        else {
             leaveAt = nil
             return
         }
@@ -156,7 +191,9 @@ package struct WorkerMachine: Sendable {
 
     // MARK: Messages
 
-    /// Takes a message of the coordinator. All that waits must be taken before ``pass(at:)``.
+    /// Takes a message of the coordinator.
+    ///
+    /// All that waits must be taken before ``pass(at:)``.
     package mutating func hear(_ message: CoordinatorMessage, at now: Instant) {
         guard !hasExited else { return }
         switch message {
@@ -176,10 +213,12 @@ package struct WorkerMachine: Sendable {
             outbox.acknowledge(numbers)
         case .probe(let to, let target):
             guard to == stamp, isMember else { return }
+            // One that hangs is not begun again: its answer, or another worker, will come.
+            guard probing.insert(target.url).inserted else { return }
             directives.append(.probe(target, to))
-        case .list(let to, let project, let after, let countMax):
+        case .list(let to, let question):
             guard to == stamp, isMember else { return }
-            directives.append(.list(project: project, after: after, countMax: countMax))
+            directives.append(.list(question))
         case .left(let to):
             guard to == stamp, isDraining else { return }
             exit(.drained)
@@ -198,8 +237,16 @@ package struct WorkerMachine: Sendable {
         if journal != welcome.journal || !isStoreBound {
             journal = welcome.journal
             isStoreBound = false
+            isAdopting = welcome.isAdopted
+            bindAt = nil
             directives.append(.bind(welcome.journal, isAdopted: welcome.isAdopted))
         }
+    }
+
+    private mutating func bindAgain(at now: Instant) {
+        guard let bindAt, now >= bindAt, let journal else { return }
+        self.bindAt = nil
+        directives.append(.bind(journal, isAdopted: isAdopting))
     }
 
     private mutating func registerAgain(_ epoch: Epoch, at now: Instant) {
@@ -221,6 +268,7 @@ package struct WorkerMachine: Sendable {
         storing = []
         toWrite = []
         places = [:]
+        orphanAll()
         outbox.removeAll()
         leaseUntil = Instant(nanoseconds: 0)
         directives.append(.lease(until: leaseUntil))

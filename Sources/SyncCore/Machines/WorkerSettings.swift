@@ -12,10 +12,14 @@ package struct WorkerSettings: Sendable {
     package let schemes: [String]
     /// Most assignments at once.
     package var capacity = 256
-    /// Edits in one transaction of the store …
+    /// Edits in one transaction of the store.
     package var batchEditsMax = 256
-    /// … and their bytes.
+    /// Bytes of content in one transaction of the store.
     package var batchBytesMax = 16 << 20
+    /// Time for one write of an attempt; past it the file is stuck on that target.
+    package var attemptDeadline: Duration = .seconds(30)
+    /// Time until the store is bound again after it did not answer.
+    package var bindWait: Duration = .seconds(1)
     /// Time between heartbeats.
     package var heartbeat: Duration = .milliseconds(500)
     /// Time until an unanswered registration is sent again.

@@ -100,7 +100,9 @@ package struct TargetURL: Hashable, Sendable, Comparable, CustomStringConvertibl
     /// `SCHEME:NAME`.
     package var text: String { "\(scheme):\(name)" }
 
+    /// As text, for people and logs.
     package var description: String { text }
 
+    /// The order that queues and pages follow.
     package static func < (left: TargetURL, right: TargetURL) -> Bool { left.text < right.text }
 }

@@ -57,8 +57,10 @@ package struct EditPath: Hashable, Sendable, Comparable, CustomStringConvertible
     /// The segments, from the root down.
     package var segments: [Substring] { text.split(separator: "/") }
 
+    /// As text, for people and logs.
     package var description: String { text }
 
+    /// The order that queues and pages follow.
     package static func < (left: EditPath, right: EditPath) -> Bool {
         left.text.utf8.lexicographicallyPrecedes(right.text.utf8)
     }
@@ -106,5 +108,6 @@ package struct FileKey: Hashable, Sendable, CustomStringConvertible {
         self.path = path
     }
 
+    /// As text, for people and logs.
     package var description: String { "\(project)/\(path)" }
 }

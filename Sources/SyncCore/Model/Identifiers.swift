@@ -18,8 +18,10 @@ package struct Name: Hashable, Sendable, Comparable, CustomStringConvertible {
         self.text = text
     }
 
+    /// As text, for people and logs.
     package var description: String { text }
 
+    /// The order that queues and pages follow.
     package static func < (left: Name, right: Name) -> Bool { left.text < right.text }
 
     private static func isAllowed(_ byte: UInt8) -> Bool {
@@ -63,6 +65,7 @@ package struct ProducerID: Hashable, Sendable, CustomStringConvertible {
         text = name.text + "/" + Hexadecimal.digits(of: life)
     }
 
+    /// As text, for people and logs.
     package var description: String { text }
 }
 
@@ -79,6 +82,7 @@ package struct EditID: Hashable, Sendable, CustomStringConvertible {
         self.number = number
     }
 
+    /// As text, for people and logs.
     package var description: String { "\(producer)#\(number)" }
 }
 
@@ -96,6 +100,7 @@ package struct Epoch: Hashable, Sendable, CustomStringConvertible {
         self.bits = bits
     }
 
+    /// As text, for people and logs.
     package var description: String { Hexadecimal.digits(of: bits) }
 }
 
@@ -120,6 +125,7 @@ package struct Incarnation: Hashable, Sendable, CustomStringConvertible {
         self.init(epoch: epoch, count: count)
     }
 
+    /// As text, for people and logs.
     package var description: String { "\(epoch)-\(count)" }
 }
 

@@ -17,14 +17,18 @@ package struct EditSequence: Hashable, Comparable, Sendable, CustomStringConvert
     /// The next one.
     package var next: EditSequence { EditSequence(value + 1) }
 
+    /// As text, for people and logs.
     package var description: String { String(value) }
 
+    /// The order that queues and pages follow.
     package static func < (left: EditSequence, right: EditSequence) -> Bool {
         left.value < right.value
     }
 }
 
-/// The store's count for one file: 1, 2, 3 …; 0 = never written. At most ``countMax``.
+/// The store's count for one file: 1, 2, 3 …; 0 = never written.
+///
+/// At most ``countMax``.
 package struct Version: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// The count.
     package let value: UInt64
@@ -38,8 +42,10 @@ package struct Version: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// The next one.
     package var next: Version { Version(value + 1) }
 
+    /// As text, for people and logs.
     package var description: String { String(value) }
 
+    /// The order that queues and pages follow.
     package static func < (left: Version, right: Version) -> Bool { left.value < right.value }
 }
 
@@ -54,8 +60,10 @@ package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible 
     /// Wraps a reading in nanoseconds.
     package init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// As text, for people and logs.
     package var description: String { "\(nanoseconds / 1_000_000) ms" }
 
+    /// The order that queues and pages follow.
     package static func < (left: Instant, right: Instant) -> Bool {
         left.nanoseconds < right.nanoseconds
     }
@@ -74,13 +82,20 @@ package struct Instant: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
 }
 
-/// Wall clock, for people only: milliseconds since 1970. Nothing is decided by it.
-package struct Timestamp: Hashable, Sendable {
+/// Wall clock, for people: milliseconds since 1970.
+///
+/// Nothing is decided by it but how long a target was away before the coordinator's restart.
+package struct Timestamp: Hashable, Comparable, Sendable {
     /// Milliseconds since 1970-01-01 UTC.
     package let milliseconds: UInt64
 
     /// Wraps milliseconds since 1970.
     package init(milliseconds: UInt64) { self.milliseconds = milliseconds }
+
+    /// The order that queues and pages follow.
+    package static func < (left: Timestamp, right: Timestamp) -> Bool {
+        left.milliseconds < right.milliseconds
+    }
 }
 
 extension Duration {
@@ -90,6 +105,16 @@ extension Duration {
         guard seconds >= 0, attoseconds >= 0 else { return 0 }
         let (product, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
         return overflow ? .max : product &+ UInt64(attoseconds / 1_000_000_000)
+    }
+
+    /// For a person: the largest unit that is whole.
+    package var inWords: String {
+        let milliseconds = wholeMilliseconds
+        for (name, length) in [("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1_000)]
+        where milliseconds >= UInt64(length) && milliseconds % UInt64(length) == 0 {
+            return "\(milliseconds / UInt64(length)) \(name)"
+        }
+        return "\(milliseconds) ms"
     }
 
     /// Whole milliseconds, rounded up; a negative duration counts as zero.

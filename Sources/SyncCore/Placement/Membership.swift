@@ -22,6 +22,8 @@ struct Member: Sendable {
     /// Assignments in hand.
     var holds: Set<AssignmentID> = []
     var byteCount = 0
+    /// The one assignment in hand whose edit was in hand when another worker died.
+    var suspect: AssignmentID?
     /// Credit used, per project.
     var projects: [ProjectName: Int] = [:]
     /// Targets that it was given work for: there it owes a revocation if it ends badly.
@@ -29,7 +31,10 @@ struct Member: Sendable {
     /// When its files may move on (set when it is expelled or replaced).
     var handOnAt: Instant?
 
-    var isAssignable: Bool { state == .live && route != nil }
+    /// Whether its end, or that of its connection, is staged: what it were given now would be lost.
+    var isEnding = false
+
+    var isAssignable: Bool { state == .live && route != nil && !isEnding }
 }
 
 /// Joined, expelled, gone: who the workers are.

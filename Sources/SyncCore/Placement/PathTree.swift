@@ -1,4 +1,4 @@
-/// Counts the open paths below each folder of a project: "is anything open below this path?"
+/// Counts the open paths below each folder of a project, to tell whether any is below a path.
 ///
 /// A path and its ancestors or descendants are never in hand at the same time (trace A11). The
 /// ancestors of a path are few and looked up one by one; for the descendants this count is enough

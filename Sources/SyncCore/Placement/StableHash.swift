@@ -1,4 +1,5 @@
-/// XXH64, the 64-bit hash of Yann Collet's xxHash family, equal in every process and on every machine.
+/// XXH64, the 64-bit hash of Yann Collet's xxHash family, equal in every process and on every
+/// machine.
 ///
 /// Specification: `doc/xxhash_spec.md` of github.com/Cyan4973/xxHash. Published vectors: the empty
 /// input with seed 0 is `ef46db3751d8e999`, "abc" is `44bc2cf5ad770999`. Swift's own `Hasher` is

@@ -110,11 +110,14 @@ package struct TargetRecord: Sendable, Equatable {
     package var revokesOthers: Bool
     /// Incarnations that ended otherwise than by a completed drain and are not yet revoked here.
     package var debts: [Incarnation]
+    /// Since when it does not answer; nil while it does.
+    package var awaySince: Timestamp?
 
     /// Describes a target.
     package init(
         url: TargetURL, isAttached: Bool = true, generation: UInt64 = 1, isMarked: Bool = false,
-        needsRefresh: Bool = false, revokesOthers: Bool = false, debts: [Incarnation] = []
+        needsRefresh: Bool = false, revokesOthers: Bool = false, debts: [Incarnation] = [],
+        awaySince: Timestamp? = nil
     ) {
         self.url = url
         self.isAttached = isAttached
@@ -123,6 +126,7 @@ package struct TargetRecord: Sendable, Equatable {
         self.needsRefresh = needsRefresh
         self.revokesOthers = revokesOthers
         self.debts = debts
+        self.awaySince = awaySince
     }
 }
 
@@ -173,7 +177,10 @@ package struct JournalHeader: Sendable, Equatable {
     }
 }
 
-/// Packed records of one turn: events of the log, or acceptances of the window. Opaque to the journal.
+/// Packed records of one turn: events of the log, or acceptances of the window.
+///
+/// Opaque to the
+/// journal.
 package struct JournalSegment: Sendable, Equatable {
     /// Which turn wrote it; ascending, the key within its kind.
     package let turn: UInt64
@@ -193,7 +200,9 @@ package struct JournalSegment: Sendable, Equatable {
     }
 }
 
-/// Everything that one turn changes. All of it takes effect, or nothing.
+/// Everything that one turn changes.
+///
+/// All of it takes effect, or nothing.
 package struct JournalTransaction: Sendable {
     /// Which turn; ascending within an epoch and over restarts.
     package let turn: UInt64
@@ -205,7 +214,8 @@ package struct JournalTransaction: Sendable {
     package var rowsWritten: [(row: JournalRow, content: Content?)] = []
     /// Rows whose `open` or `failure` changed; the content stays.
     package var rowsAmended: [JournalRow] = []
-    /// Rows that get another sequence, before anything else of the transaction (a store was adopted).
+    /// Rows that get another sequence, before anything else of the transaction (a store was
+    /// adopted).
     package var rowsRenumbered: [(from: EditSequence, to: EditSequence)] = []
     /// Projects that changed, whole.
     package var projects: [ProjectRecord] = []
@@ -258,7 +268,9 @@ package struct JournalSnapshot: Sendable {
     package init(header: JournalHeader) { self.header = header }
 }
 
-/// A journal's failure. Unless `isFatal`, nothing of the transaction took effect.
+/// A journal's failure.
+///
+/// Unless `isFatal`, nothing of the transaction took effect.
 package struct JournalError: Error, Sendable {
     /// Kinds of failure.
     package enum Code: String, Sendable {

@@ -11,6 +11,7 @@ package struct StageName: Hashable, Sendable, CustomStringConvertible {
         self.generation = generation
     }
 
+    /// As text, for people and logs.
     package var description: String { "\(incarnation).\(generation)" }
 }
 
@@ -22,7 +23,8 @@ package struct SandboxMarker: Sendable, Equatable {
     package var project: ProjectName
     /// Which filling; counted by the coordinator, never used twice for a target.
     package var generation: UInt64
-    /// Boot id of the machine that wrote it; a sandbox that is not fsynced is doubted after another boot.
+    /// Boot id of the machine that wrote it; a sandbox that is not fsynced is doubted after another
+    /// boot.
     package var bootID: String
 
     /// Describes a marker.
@@ -56,7 +58,8 @@ package struct SandboxEdit: Sendable {
 
 /// Why an attempt failed, by what is to be done about it (`design.md` §3; trace C8).
 package enum FailureClass: String, Sendable, CaseIterable {
-    /// This file can't be written there, now or later: EACCES, a name too long, a link out of the sandbox.
+    /// This file can't be written there, now or later: EACCES, a name too long, a link out of the
+    /// sandbox.
     case file
     /// This try failed, the next may not: EIO, EBUSY, a timeout.
     case attempt = "try"
@@ -70,7 +73,9 @@ package enum FailureClass: String, Sendable, CaseIterable {
     case worker
 }
 
-/// A sandbox's failure. After it, the file is as it was or as the edit says, never in between.
+/// A sandbox's failure.
+///
+/// After it, the file is as it was or as the edit says, never in between.
 package struct SandboxError: Error, Sendable {
     /// What is to be done about it.
     package let failureClass: FailureClass
@@ -140,10 +145,11 @@ package protocol SandboxProvider: Sendable {
     /// Schemes it opens: `local`, `e2b`.
     var schemes: [String] { get }
 
-    /// Identity of the local root (kept in it); nil when there is none. Two workers of one pool must
-    /// agree (trace A10).
+    /// Identity of the local root (kept in it); nil when there is none. Two workers of one pool
+    /// must agree (trace A10).
     func localRootID() async throws(SandboxError) -> String?
 
-    /// The writer of a target; cheap; the same object for the same target. `file` class when the scheme is unknown.
+    /// The writer of a target; cheap; the same object for the same target. `file` class when the
+    /// scheme is unknown.
     func writer(for target: TargetURL) throws(SandboxError) -> any SandboxWriter
 }

@@ -12,6 +12,7 @@ package struct JournalID: Hashable, Sendable, CustomStringConvertible {
         self.bits = bits
     }
 
+    /// As text, for people and logs.
     package var description: String { Hexadecimal.digits(of: bits) }
 }
 
@@ -165,8 +166,8 @@ package struct StoreError: Error, Sendable {
 /// The contract, which one conformance suite runs over every implementation:
 /// - Calls may come from any task, several at once; implementations bring their own thread or queue
 ///   and never block the caller's.
-/// - ``apply(_:)`` is safe to repeat, whole or in part, by another process too, and after any error:
-///   an edit that had been applied answers `known` with the version it got.
+/// - ``apply(_:)`` is safe to repeat, whole or in part, by another process too, and after any
+///   error: an edit that had been applied answers `known` with the version it got.
 /// - A file's sequence never goes down: an edit with a lower one than the last applied is `stale`;
 ///   with an equal one `known`, before its condition is looked at.
 /// - When a call returns, its effects survive a power cut.

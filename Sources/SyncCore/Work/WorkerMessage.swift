@@ -27,15 +27,19 @@ package struct Registration: Sendable, Equatable {
         package let sequence: EditSequence
         /// Which targets it writes.
         package let targets: [TargetURL]
+        /// Whether it is a refresh: the sequence is the listing's then.
+        package let isRefresh: Bool
 
         /// Describes a held assignment.
         package init(
-            assignment: AssignmentID, file: FileKey, sequence: EditSequence, targets: [TargetURL]
+            assignment: AssignmentID, file: FileKey, sequence: EditSequence, targets: [TargetURL],
+            isRefresh: Bool = false
         ) {
             self.assignment = assignment
             self.file = file
             self.sequence = sequence
             self.targets = targets
+            self.isRefresh = isRefresh
         }
     }
 
@@ -59,6 +63,8 @@ package struct Registration: Sendable, Equatable {
     package var registration: UInt64
     /// Assignments it still works on.
     package var held: [Held]
+    /// Writes of reported attempts that have not come back: nobody may touch these files there.
+    package var stuck: [Held]
     /// Reports not acknowledged.
     package var reports: [NumberedReport]
     /// Its clock when it sent this; echoed, the lease counts from it.
@@ -68,7 +74,8 @@ package struct Registration: Sendable, Equatable {
     package init(
         label: WorkerLabel, life: UInt64, bootID: String, store: StoreIdentity,
         localRootID: String?, schemes: [String], capacity: Int, previous: Incarnation?,
-        registration: UInt64, held: [Held], reports: [NumberedReport], clock: Instant
+        registration: UInt64, held: [Held], stuck: [Held] = [], reports: [NumberedReport],
+        clock: Instant
     ) {
         self.label = label
         self.life = life
@@ -80,6 +87,7 @@ package struct Registration: Sendable, Equatable {
         self.previous = previous
         self.registration = registration
         self.held = held
+        self.stuck = stuck
         self.reports = reports
         self.clock = clock
     }
@@ -98,9 +106,32 @@ package enum WorkerMessage: Sendable {
     /// Everything is acknowledged: the worker goes.
     case leave(WorkerStamp)
     /// One page of a project's files.
-    case files(WorkerStamp, project: ProjectName, after: EditPath?, [ListedFile], isLast: Bool)
+    case files(WorkerStamp, FilesQuestion, [ListedFile], isLast: Bool)
     /// The store could not be listed.
-    case filesFailed(WorkerStamp, project: ProjectName, Failure)
+    case filesFailed(WorkerStamp, FilesQuestion, Failure)
+}
+
+/// Asks for a page of a project's files.
+///
+/// Its number comes back with the answer: an answer that was under way when the sandbox was found
+/// blank once more may lack files that were written since, so it must be told from the next one.
+package struct FilesQuestion: Sendable, Equatable {
+    /// Counted over the coordinator's life, from 1.
+    package let number: UInt64
+    /// Whose files.
+    package let project: ProjectName
+    /// Only paths after this one; nil: from the beginning.
+    package let after: EditPath?
+    /// Most files in the answer; one with fewer is the last.
+    package let countMax: Int
+
+    /// Describes a question.
+    package init(number: UInt64, project: ProjectName, after: EditPath?, countMax: Int) {
+        self.number = number
+        self.project = project
+        self.after = after
+        self.countMax = countMax
+    }
 }
 
 /// One file of a listing.
@@ -165,7 +196,7 @@ package enum CoordinatorMessage: Sendable {
     /// Look whether a target answers and what its marker says.
     case probe(WorkerStamp, AssignedTarget)
     /// Send a page of a project's files.
-    case list(WorkerStamp, project: ProjectName, after: EditPath?, countMax: Int)
+    case list(WorkerStamp, FilesQuestion)
     /// Goodbye: nothing is owed.
     case left(WorkerStamp)
 }

@@ -1,0 +1,243 @@
+import DequeModule
+
+/// A part of an EDIT message, as one turn takes it.
+struct EditPart: Sendable {
+    let route: ClientRoute
+    let project: ProjectName
+    let producer: ProducerID
+    let items: ArraySlice<EditItem>
+    /// Names the message among all of this process.
+    let message: UInt64
+    /// Whether the message has no further part: then it is answered.
+    let isLast: Bool
+
+    /// Bytes of content.
+    var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
+}
+
+/// What waits for the next turn: edits project by project, everything else as it came.
+///
+/// Edits leave by deficit round robin (Shreedhar and Varghese, 1995): each project in turn may take
+/// edits worth a quantum; who takes more owes it in the next rounds. A project that had nothing
+/// waiting goes first, so that a keystroke never queues behind another project's flood. Messages
+/// are taken in parts, so that a long one holds nobody up for long; parts of a project keep their
+/// order.
+struct IntakeInbox: Sendable {
+    /// Edits in one part.
+    static let partEditsMax = 16
+    /// What a project may take in one turn of the round; in bytes, as ``cost(of:)`` counts.
+    static let quantum = 64 << 10
+    /// What an edit costs beside its content, in bytes.
+    private static let editCost = 2 << 10
+
+    private struct Message: Sendable {
+        let route: ClientRoute
+        let producer: ProducerID
+        let number: UInt64
+        var items: ArraySlice<EditItem>
+    }
+
+    private struct Line: Sendable {
+        var messages: Deque<Message> = []
+        var editCount = 0
+        var byteCount = 0
+        var deficit = 0
+    }
+
+    private var others: Deque<CoordinatorMachine.Input> = []
+    private var lines: [ProjectName: Line] = [:]
+    /// Projects that had nothing waiting; they go before the round, once.
+    private var fresh: Deque<ProjectName> = []
+    private var round: Deque<ProjectName> = []
+    private var lastMessage: UInt64 = 0
+    /// Edits that wait.
+    private(set) var editCount = 0
+    /// Entries of the failed list that waiting orders name.
+    private(set) var orderedCount = 0
+    /// Bytes of their content.
+    private(set) var byteCount = 0
+
+    /// Whether nothing waits.
+    var isEmpty: Bool { others.isEmpty && lines.isEmpty }
+
+    /// Whether a project waits that had nothing waiting before.
+    var hasFresh: Bool { !fresh.isEmpty }
+
+    /// Edits and bytes of one project that wait.
+    func load(of project: ProjectName) -> (edits: Int, bytes: Int) {
+        lines[project].map { ($0.editCount, $0.byteCount) } ?? (0, 0)
+    }
+
+    /// Whether something other than edits waits that is so.
+    func contains(where predicate: (CoordinatorMachine.Input) -> Bool) -> Bool {
+        others.contains(where: predicate)
+    }
+
+    /// Adds something that is no edit.
+    mutating func append(_ input: CoordinatorMachine.Input) {
+        orderedCount += input.orderedCount
+        others.append(input)
+    }
+
+    /// Puts back what a turn had taken, edits excepted.
+    mutating func prepend(contentsOf inputs: [CoordinatorMachine.Input]) {
+        for input in inputs { orderedCount += input.orderedCount }
+        others.prepend(contentsOf: inputs)
+    }
+
+    /// Adds the edits of a message.
+    mutating func append(
+        _ items: [EditItem], of producer: ProducerID, project: ProjectName, route: ClientRoute
+    ) {
+        lastMessage += 1
+        let bytes = items.reduce(0) { $0 + $1.byteCount }
+        if lines[project] == nil { fresh.append(project) }
+        lines[project, default: Line()].messages.append(
+            Message(route: route, producer: producer, number: lastMessage, items: items[...]))
+        lines[project]?.editCount += items.count
+        lines[project]?.byteCount += bytes
+        editCount += items.count
+        byteCount += bytes
+    }
+
+    /// Whether anything but edits waits.
+    var hasOthers: Bool { !others.isEmpty }
+
+    /// Takes edits out, to be put off; the message in front stays when one is to be kept.
+    ///
+    /// - Returns: The rest of each message, as its last part.
+    mutating func removeEdits(keepingOne: Bool) -> [EditPart] {
+        var kept: (project: ProjectName, message: Message)?
+        if keepingOne, let project = fresh.first ?? round.first,
+            let message = lines[project]?.messages.popFirst()
+        {
+            kept = (project, message)
+        }
+        let parts = lines.sorted { $0.key < $1.key }.flatMap { project, line in
+            line.messages.map { message in
+                EditPart(
+                    route: message.route, project: project, producer: message.producer,
+                    items: message.items, message: message.number, isLast: true)
+            }
+        }
+        lines = [:]
+        fresh = []
+        round = []
+        editCount = kept?.message.items.count ?? 0
+        byteCount = kept?.message.items.reduce(0) { $0 + $1.byteCount } ?? 0
+        if let (project, message) = kept {
+            lines[project] = Line(
+                messages: [message], editCount: editCount, byteCount: byteCount)
+            fresh = [project]
+        }
+        return parts
+    }
+
+    /// Takes the next that is to be staged: what is no edit first, then edits by the round.
+    mutating func popFirst() -> CoordinatorMachine.Input? {
+        if let other = others.popFirst() {
+            orderedCount -= other.orderedCount
+            return other
+        }
+        while let project = fresh.first ?? round.first {
+            guard var line = lines.removeValue(forKey: project) else {
+                preconditionFailure("a project is in the round without a line")
+            }
+            if line.deficit <= 0 { line.deficit += Self.quantum }
+            guard line.deficit > 0, let part = takePart(from: &line, of: project) else {
+                lines[project] = line
+                turnRound()
+                continue
+            }
+            if line.messages.isEmpty {
+                leaveRound()
+            } else {
+                lines[project] = line
+                if line.deficit <= 0 { turnRound() }
+            }
+            editCount -= part.items.count
+            byteCount -= part.byteCount
+            return .edits(part)
+        }
+        return nil
+    }
+
+    private mutating func takePart(from line: inout Line, of project: ProjectName) -> EditPart? {
+        guard var message = line.messages.popFirst() else { return nil }
+        var count = 0
+        var cost = 0
+        for item in message.items.prefix(Self.partEditsMax) {
+            if count > 0, cost + Self.cost(of: item) > line.deficit { break }
+            count += 1
+            cost += Self.cost(of: item)
+        }
+        let part = EditPart(
+            route: message.route, project: project, producer: message.producer,
+            items: message.items.prefix(count), message: message.number,
+            isLast: count == message.items.count)
+        line.deficit -= max(cost, 1)
+        line.editCount -= count
+        line.byteCount -= part.byteCount
+        message.items = message.items.dropFirst(count)
+        if !part.isLast { line.messages.prepend(message) }
+        return part
+    }
+
+    private static func cost(of item: EditItem) -> Int { editCost + item.byteCount }
+
+    /// The project in front has had its turn and goes to the end.
+    private mutating func turnRound() {
+        if let project = fresh.popFirst() ?? round.popFirst() { round.append(project) }
+    }
+
+    /// The project in front has nothing left.
+    private mutating func leaveRound() { _ = fresh.popFirst() ?? round.popFirst() }
+}
+
+extension CoordinatorMachine.Input {
+    /// Entries of the failed list that it names.
+    var orderedCount: Int {
+        guard case .order(_, let order) = self else { return 0 }
+        return order.items.count
+    }
+}
+
+extension EditItem {
+    /// Bytes of content; 0 when it was refused already.
+    var byteCount: Int {
+        guard case .success(let edit) = edit else { return 0 }
+        return edit.change.byteCount
+    }
+}
+
+/// Which projects had something to do of late.
+///
+/// Alone, a project gets big turns and the whole credit of its targets, and so do projects that all
+/// have more to do than is done at once: batches are what makes them fast. Beside a quiet project
+/// everybody else gets small ones, because its edits wait as long as the others' batch takes.
+struct ActiveProjects: Sendable {
+    /// How long a project counts after its last edit or assignment.
+    static let memory: Duration = .seconds(1)
+    /// Projects that are remembered; two are enough to know that it is shared.
+    private static let countMax = 64
+
+    private var seen: [ProjectName: Instant] = [:]
+
+    /// Notes that a project has something to do.
+    mutating func note(_ project: ProjectName, at now: Instant) {
+        if seen[project] == nil, seen.count >= Self.countMax { forget(at: now) }
+        if seen[project] == nil, seen.count >= Self.countMax { return }
+        seen[project] = now
+    }
+
+    /// Forgets who had nothing to do of late.
+    mutating func forget(at now: Instant) {
+        guard seen.count > 1 else { return }
+        seen = seen.filter { now - $0.value < Self.memory }
+    }
+
+    /// Whether several projects had something to do of late, and one of them is so.
+    func isShared(with isQuiet: (ProjectName) -> Bool) -> Bool {
+        seen.count > 1 && seen.keys.contains(where: isQuiet)
+    }
+}

@@ -1,0 +1,270 @@
+import DequeModule
+import HeapModule
+
+extension CoordinatorMachine {
+    /// Entries placed on their owners in one pass at most.
+    private static let placementsMax = 4_096
+    /// Bytes of content in one message of assignments; one edit always fits.
+    private static let messageBytesMax = 8 << 20
+
+    /// Places ready files on their owners and hands over what credit allows.
+    ///
+    /// Workers take turns, one file each, and another one begins each time: who comes first by name
+    /// must not use up a target's credit alone.
+    mutating func dispatch(at now: Instant) {
+        let workers = membership.assignable
+        guard !workers.isEmpty else { return }
+        // A worker that several projects share is given few files of each at a time: a keystroke
+        // waits for the store's batch before it.
+        targetShare =
+            isShared
+            ? min(
+                settings.sharedTargetAssignmentsMax * workers.count, settings.targetAssignmentsMax)
+            : settings.targetAssignmentsMax
+        place(among: workers)
+        let labels = placed.keys.filter { workers[$0] != nil }.sorted()
+        guard !labels.isEmpty else { return }
+        dispatchTurn = (dispatchTurn + 1) % labels.count
+        var turns = Array(labels[dispatchTurn...] + labels[..<dispatchTurn])
+        var batches: [Incarnation: [Assignment]] = [:]
+        while !turns.isEmpty {
+            var next: [WorkerLabel] = []
+            for label in turns {
+                guard let incarnation = workers[label],
+                    assignNext(to: label, incarnation, into: &batches, at: now)
+                else { continue }
+                next.append(label)
+            }
+            turns = next
+        }
+        for (incarnation, batch) in batches { send(batch, to: incarnation) }
+    }
+
+    private mutating func place(among workers: [WorkerLabel: Incarnation]) {
+        let labels = Array(workers.keys)
+        var schemes: [WorkerLabel: [String]] = [:]
+        for (label, incarnation) in workers {
+            schemes[label] = membership[incarnation]?.record.schemes ?? []
+        }
+        var moves = 0
+        guard !arriving.isEmpty else { return }
+        var queue = arriving.removeFirst()
+        defer { if !queue.isEmpty { arriving.insert(queue, at: 0) } }
+        while moves < Self.placementsMax {
+            guard let next = queue.pop(where: { admission(of: $1) }) else {
+                if arriving.isEmpty { return }
+                queue = arriving.removeFirst()
+                continue
+            }
+            moves += 1
+            let key = files[next.entry.index].key
+            let wanted = attachedTargets(of: key.project, in: nil).map(\.scheme)
+            let able =
+                wanted.isEmpty
+                ? labels
+                : labels.filter { label in
+                    wanted.allSatisfy { schemes[label]?.contains($0) ?? false }
+                }
+            guard let owner = RendezvousHash.owner(of: key, among: able) else {
+                stranded.append(next.entry.index)
+                continue
+            }
+            placed[owner, default: ReadyQueue()].push(next.entry, project: next.project)
+        }
+    }
+
+    private func admission(of entry: ReadyEntry) -> ReadyQueue.Admission {
+        let slot = files[entry.index]
+        return slot.stamp == entry.stamp && slot.phase == .ready && !slot.isStaged ? .go : .void
+    }
+
+    /// Hands one file to a worker; false when it can't be given more now.
+    private mutating func assignNext(
+        to label: WorkerLabel, _ incarnation: Incarnation,
+        into batches: inout [Incarnation: [Assignment]], at now: Instant
+    ) -> Bool {
+        // Taken out, so that the queue is changed in place, not copied.
+        guard var queue = placed.removeValue(forKey: label) else { return false }
+        defer { if !queue.isEmpty { placed[label] = queue } }
+        while let next = queue.pop(where: {
+            let admission = admission(of: $1)
+            guard case .go = admission else { return admission }
+            let isRoom =
+                hasCredit(for: $1.index, project: $0, incarnation)
+                && hasRoomToLoad($1.index, project: $0)
+            return isRoom ? .go : .wait
+        }) {
+            let index = next.entry.index
+            if let other = relatedInTheWay(of: index) {
+                dropReadBack(index)
+                files[index].phase = .blocked
+                blockedBy[other, default: []].append(index)
+                continue
+            }
+            if holdsBack(next.entry, for: label, incarnation) { continue }
+            guard let assignment = assignment(of: index, to: incarnation, at: now) else { continue }
+            batches[incarnation, default: []].append(assignment)
+            return true
+        }
+        return false
+    }
+
+    /// Sends assignments, split where a message would be too big.
+    private mutating func send(_ batch: [Assignment], to incarnation: Incarnation) {
+        guard let member = membership[incarnation], let route = member.route else { return }
+        let stamp = WorkerStamp(
+            epoch: epoch, incarnation: incarnation, registration: member.registration)
+        var message: [Assignment] = []
+        var bytes = 0
+        for assignment in batch {
+            let isFull = bytes + assignment.byteCount > Self.messageBytesMax
+            if isFull, !message.isEmpty {
+                directives.append(.send(route, .assign(stamp, message)))
+                message = []
+                bytes = 0
+            }
+            message.append(assignment)
+            bytes += assignment.byteCount
+        }
+        directives.append(.send(route, .assign(stamp, message)))
+    }
+
+    /// Credit in edits and bytes, per worker and target; a project takes half of what is free.
+    private func hasCredit(
+        for index: FileIndex, project: ProjectName, _ incarnation: Incarnation
+    ) -> Bool {
+        guard let member = membership[incarnation] else { return false }
+        let limit = min(settings.workerAssignmentsMax, max(member.capacity, 1))
+        let own = member.projects[project] ?? 0
+        let others = member.holds.count - own
+        guard own < max((limit - others) / 2, own == 0 && others < limit ? 1 : 0) else {
+            return false
+        }
+        let slot = files[index]
+        let bytes = slot.row?.failure == nil ? slot.byteCount : 0
+        if !member.holds.isEmpty, member.byteCount + bytes > settings.workerBytesMax {
+            return false
+        }
+        return attachedTargets(of: project, in: nil).allSatisfy {
+            !board.isWell($0) || targetCredit[$0] ?? 0 < targetShare
+        }
+    }
+
+    /// A related file that goes first: one in hand, or one ready with a lower sequence (trace A11).
+    private func relatedInTheWay(of index: FileIndex) -> FileIndex? {
+        let slot = files[index]
+        for folder in slot.key.path.ancestors {
+            guard let path = try? EditPath(folder),
+                let other = files.index(of: FileKey(project: slot.key.project, path: path)),
+                goesFirst(other, before: slot)
+            else { continue }
+            return other
+        }
+        guard trees[slot.key.project]?.hasOpenBelow(slot.key.path) ?? false else { return nil }
+        let below = slot.key.path.text + "/"
+        return openFiles[slot.key.project]?.first { other in
+            files[other].key.path.text.utf8.starts(with: below.utf8)
+                && goesFirst(other, before: slot)
+        }
+    }
+
+    private func goesFirst(_ other: FileIndex, before slot: FileSlot) -> Bool {
+        let rival = files[other]
+        if rival.inHand != nil { return true }
+        switch rival.phase {
+        case .ready, .blocked, .loading: return rival.queueSequence < slot.queueSequence
+        case .rest, .delayed, .parked, .inHand, .failed, .ending: return false
+        }
+    }
+
+    /// Makes an assignment, or starts to read the content back first.
+    private mutating func assignment(
+        of index: FileIndex, to incarnation: Incarnation, at now: Instant
+    ) -> Assignment? {
+        let slot = files[index]
+        let isRefresh = !slot.isEditWaiting
+        let wanted = wantedTargets(of: slot).filter {
+            isOpen($0, for: slot.key.path) && board.heldUntil($0).map { $0 <= now } ?? true
+        }
+        let attached = attachedTargets(of: slot.key.project, in: nil)
+        if wanted.isEmpty, isRefresh || !attached.isEmpty {
+            requeue(index, at: now)
+            return nil
+        }
+        var task = Assignment.Task.refresh(slot.key, slot.refreshSequence)
+        if !isRefresh, let row = slot.row {
+            if !row.isDelete, slot.content == nil {
+                load(index, row)
+                return nil
+            }
+            let change = slot.content.map { FileChange.put($0, isExecutable: row.isExecutable) }
+            task = .edit(
+                SequencedEdit(
+                    sequence: row.sequence, file: slot.key, change: change ?? .delete,
+                    expectedVersion: row.expectedVersion, id: row.id, acceptedAt: row.acceptedAt))
+            spill(index)
+        }
+        active.note(slot.key.project, at: now)
+        lastSerial += 1
+        let assignment = Assignment(
+            id: AssignmentID(epoch: epoch, serial: lastSerial),
+            attempt: slot.trouble.value.attempts + 1, task: task,
+            targets: wanted.compactMap { assigned($0, of: slot.key.project) })
+        files[index].inHand = assignment.id
+        files[index].phase = .inHand
+        files[index].stamp &+= 1
+        take(
+            Hold(
+                index: index, sequence: assignment.sequence, incarnation: incarnation,
+                targets: wanted, byteCount: assignment.byteCount, isRefresh: isRefresh,
+                isSuspect: slot.trouble.value.deaths > 0,
+                generations: Dictionary(
+                    assignment.targets.map { ($0.url, $0.generation) },
+                    uniquingKeysWith: { first, _ in first })),
+            as: assignment.id)
+        return assignment
+    }
+
+    /// A target as assignments and probes name it.
+    func assigned(_ url: TargetURL, of project: ProjectName) -> AssignedTarget? {
+        guard let record = projects[project]?.targets.first(where: { $0.url == url }) else {
+            return nil
+        }
+        return AssignedTarget(
+            url: url, project: project, generation: record.generation, isMarked: record.isMarked,
+            revokesOthers: record.revokesOthers, debts: record.debts)
+    }
+
+    // MARK: Credit
+
+    /// Counts an assignment against its holder's credit.
+    mutating func take(_ hold: Hold, as id: AssignmentID) {
+        holds[id] = hold
+        let project = files[hold.index].key.project
+        membership[hold.incarnation]?.holds.insert(id)
+        membership[hold.incarnation]?.byteCount += hold.byteCount
+        membership[hold.incarnation]?.projects[project, default: 0] += 1
+        membership[hold.incarnation]?.touched.formUnion(hold.targets)
+        if hold.isSuspect { membership[hold.incarnation]?.suspect = id }
+        for target in hold.targets { targetCredit[target, default: 0] += 1 }
+    }
+
+    /// Gives an assignment's credit back.
+    mutating func release(_ id: AssignmentID) {
+        guard let hold = holds.removeValue(forKey: id) else { return }
+        let project = files[hold.index].key.project
+        membership[hold.incarnation]?.holds.remove(id)
+        membership[hold.incarnation]?.byteCount -= hold.byteCount
+        if let member = membership[hold.incarnation], member.suspect == id {
+            membership[hold.incarnation]?.suspect = nil
+            nextSuspect(of: member.record.label)
+        }
+        if let count = membership[hold.incarnation]?.projects[project] {
+            membership[hold.incarnation]?.projects[project] = count > 1 ? count - 1 : nil
+        }
+        for target in hold.targets {
+            guard let count = targetCredit[target] else { continue }
+            targetCredit[target] = count > 1 ? count - 1 : nil
+        }
+    }
+}

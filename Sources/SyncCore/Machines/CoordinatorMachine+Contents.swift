@@ -1,0 +1,85 @@
+extension CoordinatorMachine {
+    // Contents past the memory budget are read back from the journal when a file has credit. What
+    // is read, or waits to be sent, counts against a budget of its own until it has left the
+    // memory.
+
+    /// Whether a file's content is in memory, or may be read back now.
+    ///
+    /// A project takes at most half of what the others leave; one content always fits.
+    func hasRoomToLoad(_ index: FileIndex, project: ProjectName) -> Bool {
+        let slot = files[index]
+        guard let row = slot.row, row.failure == nil, !row.isDelete, slot.content == nil else {
+            return true
+        }
+        let total = loadingBytes + row.byteCount
+        let own = projectLoading[project] ?? 0
+        if loadingBytes == 0 { return true }
+        guard total <= settings.loadingBytesMax else { return false }
+        let others = loadingBytes - own
+        return own == 0 || own + row.byteCount <= (settings.loadingBytesMax - others) / 2
+    }
+
+    /// Starts to read a content back.
+    mutating func load(_ index: FileIndex, _ row: JournalRow) {
+        files[index].phase = .loading
+        files[index].readBackBytes = row.byteCount
+        loadingBytes += row.byteCount
+        projectLoading[row.file.project, default: 0] += row.byteCount
+        loads[row.sequence] = index
+        directives.append(.load([row.sequence]))
+    }
+
+    /// Takes contents that were read back; nil when the journal could not be read.
+    package mutating func loaded(
+        _ asked: [EditSequence], _ contents: [EditSequence: Content]?, at now: Instant
+    ) {
+        for sequence in asked {
+            guard let index = loads.removeValue(forKey: sequence) else { continue }
+            let slot = files[index]
+            // Replaced meanwhile, or about to be: it is queued by what replaces it.
+            guard slot.row?.sequence == sequence, slot.phase == .loading, !slot.isStaged else {
+                continue
+            }
+            if let content = contents?[sequence] {
+                files[index].content = content
+                memoryBytes += content.count
+                // So that it is not taken for a read that was given up.
+                files[index].phase = .ready
+            } else {
+                files[index].trouble.change {
+                    $0.dueAt = now + settings.retry.blamelessWait
+                }
+            }
+            requeue(index, at: now)
+        }
+    }
+
+    /// Gives the memory of a content back that was read back and is not sent now.
+    mutating func dropReadBack(_ index: FileIndex) {
+        guard files[index].readBackBytes > 0 else { return }
+        forgetReadBack(index)
+        memoryBytes -= files[index].content?.count ?? 0
+        files[index].content = nil
+    }
+
+    /// A content that was read back has left the memory, or will.
+    mutating func forgetReadBack(_ index: FileIndex) {
+        let bytes = files[index].readBackBytes
+        guard bytes > 0 else { return }
+        files[index].readBackBytes = 0
+        loadingBytes -= bytes
+        let project = files[index].key.project
+        let left = (projectLoading[project] ?? 0) - bytes
+        projectLoading[project] = left > 0 ? left : nil
+    }
+
+    /// Gives the memory of a content back that the journal has as well.
+    mutating func spill(_ index: FileIndex) {
+        forgetReadBack(index)
+        guard memoryBytes > settings.memoryBytesMax, let content = files[index].content else {
+            return
+        }
+        memoryBytes -= content.count
+        files[index].content = nil
+    }
+}

@@ -1,0 +1,208 @@
+import DequeModule
+import OrderedCollections
+
+extension WorkerMachine {
+    // MARK: Targets
+
+    mutating func write(_ edit: SandboxEdit, for id: AssignmentID) {
+        guard let job = jobs[id] else { return }
+        jobs[id]?.edit = edit
+        for target in job.assignment.targets { toWrite.append((id, target.url)) }
+        endIfComplete(id)
+    }
+
+    /// Begins writes whose target is ready; makes the others ready first.
+    mutating func beginWrites(at now: Instant) {
+        while let next = toWrite.popFirst() {
+            guard let job = jobs[next.id], let edit = job.edit, let stamp,
+                let target = job.assignment.targets.first(where: { $0.url == next.target }),
+                job.results[next.target] == nil
+            else { continue }
+            let step = WriteStep(assignment: next.id, target: next.target)
+            deadlines.begin(step, due: now + settings.attemptDeadline)
+            if let place = places[target.url], place.generation > target.generation {
+                fail(next.id, target.url, Self.fillingOver)
+                continue
+            }
+            guard var place = places[target.url], place.generation == target.generation else {
+                let over = places[target.url]?.waiting ?? []
+                prepare(target, for: next.id, as: stamp)
+                for id in over { fail(id, target.url, Self.fillingOver) }
+                continue
+            }
+            if place.isPreparing {
+                place.waiting.append(next.id)
+                places[target.url] = place
+            } else if !place.isReady || !place.revoked.isSuperset(of: target.debts)
+                || (target.revokesOthers && !place.othersRevoked)
+            {
+                prepare(target, for: next.id, as: stamp)
+            } else if isOvertaking(edit.path, at: target.url) {
+                behind[target.url, default: []].append(next.id)
+            } else {
+                flights[step] = Flight(path: edit.path)
+                directives.append(
+                    .write(
+                        next.id, target.url, edit,
+                        StageName(
+                            incarnation: stamp.incarnation, generation: target.generation)))
+            }
+        }
+    }
+
+    /// Why a write into a former filling is not made; the coordinator gives it to the present one.
+    private static let fillingOver = SandboxError(
+        .target, code: TargetCode.rolledBack,
+        "The sandbox is filled anew since; the file is written into the new filling.")
+
+    private mutating func prepare(
+        _ target: AssignedTarget, for id: AssignmentID, as stamp: WorkerStamp
+    ) {
+        guard let journal else { return }
+        var place = Place(generation: target.generation)
+        if let old = places[target.url], old.generation == target.generation {
+            place.revoked = old.revoked
+            place.othersRevoked = old.othersRevoked
+        }
+        place.waiting = [id]
+        places[target.url] = place
+        directives.append(
+            .prepare(
+                Preparation(
+                    target: target,
+                    marker: SandboxMarker(
+                        journal: journal, project: target.project, generation: target.generation,
+                        bootID: settings.bootID),
+                    stage: StageName(
+                        incarnation: stamp.incarnation, generation: target.generation))))
+    }
+
+    /// Takes the result of making a target ready.
+    package mutating func prepared(
+        _ preparation: Preparation, _ result: Result<TargetFinding, SandboxError>, at now: Instant
+    ) {
+        let target = preparation.target
+        guard preparation.stage.incarnation == stamp?.incarnation,
+            var place = places[target.url], place.generation == target.generation
+        else { return }
+        place.isPreparing = false
+        let waiting = place.waiting
+        place.waiting = []
+        if case .success(.marked) = result {
+            place.isReady = true
+            place.revoked.formUnion(target.debts)
+            place.othersRevoked = place.othersRevoked || target.revokesOthers
+            places[target.url] = place
+            tellReady(target)
+            for id in waiting { toWrite.append((id, target.url)) }
+            return
+        }
+        places[target.url] = nil
+        switch result {
+        case .failure(let error) where error.code == SandboxError.revokedCode:
+            becomeNew(at: now)
+        case .failure(let error): for id in waiting { fail(id, target.url, error) }
+        case .success(let finding):
+            report(finding, at: target)
+            let error = SandboxError(.target, code: finding.failureCode, finding.sentence)
+            for id in waiting { fail(id, target.url, error) }
+        }
+    }
+
+    private mutating func tellReady(_ target: AssignedTarget) {
+        if !target.isMarked { report(.marked, at: target) }
+        if !target.debts.isEmpty { report(.revoked(target.debts), at: target) }
+        if target.revokesOthers { report(.othersRevoked, at: target) }
+    }
+
+    mutating func report(_ finding: TargetFinding, at target: AssignedTarget) {
+        outbox.add(
+            .target(
+                TargetReport(url: target.url, generation: target.generation, finding: finding)))
+    }
+
+    /// Takes a write's result; one that comes after its deadline settles what was stuck.
+    package mutating func wrote(
+        _ id: AssignmentID, _ target: TargetURL, _ error: SandboxError?, at now: Instant
+    ) {
+        landed(WriteStep(assignment: id, target: target))
+        guard jobs[id] != nil else { return }
+        guard let error else {
+            jobs[id]?.results[target] = .visible
+            endIfComplete(id)
+            return
+        }
+        if error.code == SandboxError.revokedCode {
+            becomeNew(at: now)
+            return
+        }
+        if error.failureClass == .target { places[target]?.isReady = false }
+        fail(id, target, error)
+    }
+
+    mutating func fail(_ id: AssignmentID, _ target: TargetURL, _ error: SandboxError) {
+        jobs[id]?.results[target] = .failed(
+            Failure(
+                error.failureClass, code: error.code, message: error.message,
+                retryAfter: error.retryAfter))
+        endIfComplete(id)
+    }
+
+    /// Takes a probe's result.
+    package mutating func probed(
+        _ target: AssignedTarget, _ result: Result<TargetFinding, SandboxError>, at now: Instant
+    ) {
+        probing.remove(target.url)
+        switch result {
+        case .success(let finding): report(finding, at: target)
+        case .failure(let error):
+            report(
+                .failed(
+                    Failure(
+                        error.failureClass, code: error.code, message: error.message,
+                        retryAfter: error.retryAfter)), at: target)
+        }
+    }
+
+    /// Takes a page of a project's files.
+    package mutating func listed(
+        _ question: FilesQuestion, _ result: Result<[StoredFile], StoreError>
+    ) {
+        guard let stamp, isMember else { return }
+        switch result {
+        case .success(let found):
+            directives.append(
+                .send(
+                    .files(
+                        stamp, question,
+                        found.map { ListedFile(path: $0.path, sequence: $0.sequence) },
+                        isLast: found.count < question.countMax)))
+        case .failure(let error):
+            directives.append(
+                .send(
+                    .filesFailed(
+                        stamp, question,
+                        Failure(.store, code: error.code.rawValue, message: error.message))))
+        }
+    }
+}
+
+extension TargetFinding {
+    /// The code that a failed write bears because of this finding.
+    var failureCode: String {
+        if case .taken = self { return TargetCode.taken }
+        return code.isEmpty ? "not-ready" : code
+    }
+
+    /// What it means, for a person.
+    var sentence: String {
+        switch self {
+        case .blank: "The sandbox lost its marker: it came back blank and is filled again."
+        case .rolledBack: "The sandbox was rolled back to an older state and is filled again."
+        case .rebooted: "The machine was restarted; the sandbox is written again."
+        case .taken(let owner): "The sandbox belongs to \(owner)."
+        case .marked, .revoked, .othersRevoked, .settled, .well: "The sandbox is not ready."
+        case .failed(let failure): failure.message
+        }
+    }
+}

@@ -1,0 +1,188 @@
+import SyncCore
+import SyncTestKit
+import Testing
+
+/// Writes that hang: nobody acts beside them, nobody waits for ever (design §3, trace B9).
+@Suite struct StuckTests {
+    private static let target = TargetURL(defaultOf: MachineCluster.project)
+
+    /// A cluster of which one worker's first write of `f` hangs, past its deadline.
+    private static func stuck() throws -> (MachineCluster, MachineCluster.WorkerNode) {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("other", "x"), number: 1)
+        worker.hangingTargets = [target]
+        cluster.push(MachineCluster.put("f", "old"), number: 2)
+        cluster.advance(by: .milliseconds(30_500))
+        return (cluster, worker)
+    }
+
+    private static func kinds(_ cluster: MachineCluster) -> [EventKind] {
+        cluster.journal.events.filter { $0.target == target }.map(\.kind)
+    }
+
+    @Test func `past its deadline a write is stuck, its target away, nothing burnt`() throws {
+        let (cluster, worker) = try Self.stuck()
+        #expect(cluster.story(of: "f") == ["accepted 2", "stored 2", "parked 2"])
+        #expect(Self.kinds(cluster) == [.attached, .away, .parked])
+        let away = cluster.journal.events.last { $0.kind == .away }
+        #expect(away?.code == "stuck")
+        #expect(worker.machine.jobCount == 0)
+        // Reading the sandbox works, so probes find it well: it stays away all the same.
+        cluster.advance(by: .seconds(120))
+        #expect(!Self.kinds(cluster).contains(.back))
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "old")
+        #expect(cluster.story(of: "f").last == "synced 2")
+        #expect(Self.kinds(cluster).last == .back)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `other targets of the project go on while one hangs (B12)`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("a")
+        let one = try #require(TargetURL("local:one"))
+        let two = try #require(TargetURL("local:two"))
+        cluster.push(MachineCluster.put("z", "x", targets: [one, two]), number: 1)
+        worker.hangingTargets = [two]
+        cluster.push(MachineCluster.put("f", "1"), number: 2)
+        cluster.advance(by: .seconds(31))
+        for number: UInt64 in 3...20 {
+            cluster.push(MachineCluster.put("f", "\(number)"), number: number)
+            #expect(cluster.text("f", in: "local:one") == "\(number)")
+        }
+        #expect(worker.hungWrites.count == 1)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f", in: "local:two") == "20")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a newer edit does not pass the hung write, and is there in the end`() throws {
+        let (cluster, worker) = try Self.stuck()
+        try cluster.addWorker("b")
+        cluster.push(MachineCluster.put("f", "new"), number: 3)
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.text("f") == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "new")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a stuck holder that dies is revoked before the file is written again`() throws {
+        let (cluster, worker) = try Self.stuck()
+        cluster.push(MachineCluster.put("f", "new"), number: 3)
+        let writes = worker.hungWrites
+        cluster.kill(worker)
+        let next = try cluster.addWorker("b")
+        cluster.request(.died(life: worker.life))
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "new")
+        // The zombie's write lands in a stage that is gone.
+        next.hungWrites = writes
+        for write in writes {
+            guard case .write(_, let target, let edit, let stage) = write else { continue }
+            let error = cluster.sandboxes[target]?.write(edit, through: stage)
+            #expect(error?.code == SandboxError.revokedCode)
+        }
+        #expect(cluster.text("f") == "new")
+    }
+
+    @Test func `a process never overtakes its own hung write, as a new incarnation either (B9)`()
+        throws
+    {
+        let (cluster, worker) = try Self.stuck()
+        let hung = worker.hungWrites.count
+        worker.isCut = true
+        cluster.advance(by: .seconds(5))
+        worker.isCut = false
+        cluster.push(MachineCluster.put("f", "new"), number: 3)
+        cluster.advance(by: .seconds(5))
+        #expect(worker.hungWrites.count == hung)
+        worker.hangingTargets = []
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.text("f") == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(10))
+        #expect(cluster.text("f") == "new")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `related paths wait for a hung write, and go on when it has settled`() throws {
+        let (cluster, worker) = try Self.stuck()
+        try cluster.addWorker("b")
+        cluster.push(MachineCluster.delete("f"), number: 3)
+        cluster.push(MachineCluster.put("f/below", "x"), number: 4)
+        cluster.push(MachineCluster.put("g", "y"), number: 5)
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.text("f/below") == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == nil)
+        #expect(cluster.text("f/below") == "x")
+        #expect(cluster.text("g") == "y")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a path below one that is stuck on one target goes on at the others`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("a")
+        let one = try #require(TargetURL("local:one"))
+        let two = try #require(TargetURL("local:two"))
+        cluster.push(MachineCluster.put("z", "x", targets: [one, two]), number: 1)
+        worker.hangingTargets = [two]
+        cluster.push(MachineCluster.delete("f"), number: 2)
+        cluster.advance(by: .seconds(31))
+        cluster.push(MachineCluster.put("f/below", "x"), number: 3)
+        #expect(cluster.text("f/below", in: "local:one") == "x")
+        #expect(cluster.text("f/below", in: "local:two") == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f/below", in: "local:two") == "x")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `what is stuck is known again after a restart of the coordinator`() throws {
+        let (cluster, worker) = try Self.stuck()
+        try cluster.addWorker("b")
+        try cluster.restartCoordinator()
+        cluster.push(MachineCluster.put("f", "new"), number: 3)
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.text("f") == nil)
+        #expect(worker.hungWrites.count == 1)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "new")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a refresh that hangs is stuck like an edit`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("f", "x"), number: 1)
+        cluster.sandboxes[Self.target]?.wipe()
+        worker.hangingTargets = [Self.target]
+        cluster.advance(by: .seconds(70))
+        #expect(Self.kinds(cluster).contains(.away))
+        #expect(worker.hungWrites.count == 1)
+        cluster.push(MachineCluster.put("f", "y"), number: 2)
+        cluster.advance(by: .seconds(10))
+        #expect(cluster.text("f") == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "y")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a worker with a hung write does not leave in order`() throws {
+        let (cluster, worker) = try Self.stuck()
+        worker.machine.drain()
+        cluster.advance(by: .seconds(5))
+        #expect(worker.exit == nil)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(5))
+        #expect(worker.exit == .drained)
+    }
+}
