@@ -93,6 +93,16 @@ struct DirectoryDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Inode and time of making, as text: a copy of the directory has another one.
+    borrowing func birth() throws(Errno) -> String {
+        var inode: UInt64 = 0
+        var seconds: Int64 = 0
+        var nanoseconds: UInt32 = 0
+        let result = syncd_birth(number, &inode, &seconds, &nanoseconds)
+        if result < 0 { throw Errno(-result) }
+        return "\(inode).\(seconds).\(nanoseconds)"
+    }
+
     /// Makes a directory.
     borrowing func makeDirectory(_ name: String, mode: mode_t) throws(Errno) {
         let parent = number

@@ -36,12 +36,15 @@ package final class LocalDirectoryProvider: SandboxProvider {
         isSynced = fsync
     }
 
+    /// Only directories of this machine.
     package var schemes: [String] { [Self.scheme] }
 
+    /// The id that is kept in the root.
     package func localRootID() async throws(SandboxError) -> String? {
         try await pool.run(for: "") { () throws(SandboxError) in try self.root.id() }
     }
 
+    /// The one writer of a directory below the root.
     package func writer(for target: TargetURL) throws(SandboxError) -> any SandboxWriter {
         guard target.scheme == Self.scheme else {
             throw SandboxError(

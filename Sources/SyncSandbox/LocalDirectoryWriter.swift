@@ -33,22 +33,26 @@ package final class LocalDirectoryWriter: SandboxWriter {
         self.isSynced = isSynced
     }
 
+    /// Reads the marker.
     package func marker() async throws(SandboxError) -> SandboxMarker? {
         try await pool.run(for: name.text) { () throws(SandboxError) in try self.readMarker() }
     }
 
+    /// Writes the marker.
     package func mark(_ marker: SandboxMarker) async throws(SandboxError) {
         try await pool.run(for: name.text) { () throws(SandboxError) in
             try self.writeMarker(marker)
         }
     }
 
+    /// Makes the stage directory, once.
     package func enter(_ stage: StageName) async throws(SandboxError) {
         try await pool.run(for: name.text) { () throws(SandboxError) in
             try self.enterBlocking(stage)
         }
     }
 
+    /// Puts a plain file in the place of each stage directory.
     package func revoke(
         _ stages: [StageName], others: Bool, keeping: StageName
     ) async throws(SandboxError) {
@@ -57,6 +61,7 @@ package final class LocalDirectoryWriter: SandboxWriter {
         }
     }
 
+    /// Stages the edit and renames it into place.
     package func apply(
         _ edit: SandboxEdit, through stage: StageName
     ) async throws(SandboxError) {
@@ -77,25 +82,30 @@ package final class LocalDirectoryWriter: SandboxWriter {
     private func readMarker() throws(SandboxError) -> SandboxMarker? {
         let root = try root.open()
         let housekeeping: DirectoryDescriptor
+        let birth: String
         do throws(Errno) {
-            housekeeping = try root.directory(name.text).directory(EditPath.reserved)
+            let sandbox = try root.directory(name.text)
+            birth = try sandbox.birth()
+            housekeeping = try sandbox.directory(EditPath.reserved)
         } catch {
             if error.number == ENOENT { return nil }
             throw error.failure("open", .place("sandbox '\(name)'"))
         }
-        return try MarkerFile.read(in: housekeeping, of: name)
+        return try MarkerFile.read(in: housekeeping, born: birth, of: name)
     }
 
     private func writeMarker(_ marker: SandboxMarker) throws(SandboxError) {
         let root = try root.open()
         let sandbox = try madeSandbox(in: root)
         let housekeeping: DirectoryDescriptor
+        let birth: String
         do throws(Errno) {
+            birth = try sandbox.birth()
             housekeeping = try sandbox.madeDirectory(EditPath.reserved, mode: 0o700)
         } catch {
             throw error.failure("make '\(EditPath.reserved)' of", .place("sandbox '\(name)'"))
         }
-        try MarkerFile.write(marker, in: housekeeping, of: name)
+        try MarkerFile.write(marker, in: housekeeping, born: birth, of: name)
         do throws(Errno) {
             try sandbox.sync()
             try root.sync()

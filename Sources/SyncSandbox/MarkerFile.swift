@@ -3,6 +3,10 @@ internal import Glibc
 internal import SyncCore
 
 /// `.syncd/marker`: one JSON object that tells whose sandbox it is.
+///
+/// It names the directory that it was written for. A marker that lies in another one came with a
+/// copy, whose files may be older than those of the original: it is told as generation 0, which is
+/// never given to a sandbox, so that it counts as rolled back.
 enum MarkerFile {
     /// Its name in `.syncd`.
     static let name = "marker"
@@ -14,6 +18,8 @@ enum MarkerFile {
         let project: String
         let generation: UInt64
         let bootID: String
+        /// ``DirectoryDescriptor/birth()`` of the sandbox.
+        let directory: String?
     }
 
     /// The marker; nil when there is none.
@@ -21,7 +27,7 @@ enum MarkerFile {
     /// One that can't be read is a failure of the target, not a blank sandbox: it may be somebody
     /// else's, and a blank one would be filled.
     static func read(
-        in housekeeping: borrowing DirectoryDescriptor, of sandbox: Name
+        in housekeeping: borrowing DirectoryDescriptor, born birth: String, of sandbox: Name
     ) throws(SandboxError) -> SandboxMarker? {
         let bytes: [UInt8]?
         do {
@@ -37,17 +43,19 @@ enum MarkerFile {
             let journal = JournalID(fields.journal), let project = ProjectName(fields.project)
         else { throw unreadable(sandbox) }
         return SandboxMarker(
-            journal: journal, project: project, generation: fields.generation,
+            journal: journal, project: project,
+            generation: fields.directory == birth ? fields.generation : 0,
             bootID: fields.bootID)
     }
 
     /// Writes it beside, durable, then renames it into place.
     static func write(
-        _ marker: SandboxMarker, in housekeeping: borrowing DirectoryDescriptor, of sandbox: Name
+        _ marker: SandboxMarker, in housekeeping: borrowing DirectoryDescriptor,
+        born birth: String, of sandbox: Name
     ) throws(SandboxError) {
         let fields = Fields(
             journal: "\(marker.journal)", project: marker.project.text,
-            generation: marker.generation, bootID: marker.bootID)
+            generation: marker.generation, bootID: marker.bootID, directory: birth)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         guard let data = try? encoder.encode(fields) else {

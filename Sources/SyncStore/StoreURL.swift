@@ -8,6 +8,7 @@ package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
         /// A sentence for a person; never quotes the text, which may carry a password.
         package let sentence: String
 
+        /// As text, for people and logs.
         package var description: String { sentence }
     }
 
@@ -27,6 +28,7 @@ package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
+    /// As text, for people and logs.
     package var description: String {
         switch self {
         case .sqlite(let file): "sqlite:\(file)"

@@ -28,6 +28,7 @@ struct BlockingPoolTests {
         func leave() { counts.withLock { $0.now -= 1 } }
     }
 
+    // Trace B9.
     @Test func `a sandbox that hangs takes a quarter of the threads and delays no other`()
         async throws
     {

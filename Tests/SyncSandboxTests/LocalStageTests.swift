@@ -115,6 +115,7 @@ struct LocalStageTests {
         #expect(error.code == "marker-unreadable")
     }
 
+    // Trace C9.
     @Test func `a root that is missing is away and is not made`() async throws {
         let sandbox = try LocalSandbox()
         defer { sandbox.remove() }

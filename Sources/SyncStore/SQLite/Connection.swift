@@ -59,8 +59,8 @@ final class Connection: Sendable {
         configuration.label = "syncd.\(schema.noun)"
         configuration.readonly = isReadOnly
         configuration.foreignKeysEnabled = false
-        let timeout = Double(options.busyTimeout.wholeMilliseconds) / 1_000
-        configuration.busyMode = .timeout(timeout)
+        let busy = BusyWait(patience: options.busyTimeout)
+        configuration.busyMode = .callback { busy.asksAgain(tries: $0) }
         // Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" other meanings.
         let path = file.hasPrefix("/") ? file : "./" + file
         // GRDB's own WAL mode is not used: it sets synchronous=NORMAL after everything else.

@@ -13,6 +13,8 @@ internal import Synchronization
 /// backlog it ever held and does not grow with the number of edits that passed through it.
 package final class SQLiteJournal: Journal {
     let connection: Connection
+    /// Beside the commits' one: who reads a log of events or old contents holds no commit up.
+    private let reader: Connection
     // Declared after the connection: a journal that is dropped lets go of its database first.
     private let lock: LockFile
     /// The failure after which nothing more is done here: the process must end and read back.
@@ -42,6 +44,8 @@ package final class SQLiteJournal: Journal {
             connection = try await Connection.open(file, schema: .journal, options: options) {
                 try JournalTables($0).makeHeader(idIfNew)
             }
+            reader = try await Connection.open(
+                file, schema: .journal, options: options, isReadOnly: true)
         } catch let failure as SQLiteFailure {
             throw JournalError(failure)
         } catch let error as JournalError {
@@ -51,41 +55,50 @@ package final class SQLiteJournal: Journal {
         }
     }
 
+    /// Reads everything that a coordinator starts from.
     package func snapshot() async throws(JournalError) -> JournalSnapshot {
         try await run("read the journal") { try JournalTables($0).snapshot() }
     }
 
+    /// Makes one turn durable in one transaction.
     package func commit(_ transaction: JournalTransaction) async throws(JournalError) {
         try await run("commit a turn to the journal") {
             try Connection.transaction($0) { try JournalTables($0).write(transaction) }
         }
     }
 
+    /// Reads contents back.
     package func contents(
         of rows: [EditSequence]
     ) async throws(JournalError) -> [EditSequence: Content] {
-        try await run("read contents from the journal") { try JournalTables($0).contents(of: rows) }
+        try await run("read contents from the journal", on: reader) {
+            try JournalTables($0).contents(of: rows)
+        }
     }
 
+    /// Reads segments of the event log.
     package func events(
         from first: UInt64, bytesMax: Int
     ) async throws(JournalError) -> [JournalSegment] {
-        try await run("read the event log of the journal") {
+        try await run("read the event log of the journal", on: reader) {
             try JournalTables($0).events(from: first, bytesMax: bytesMax)
         }
     }
 
+    /// Closes the file and gives the lock back.
     package func close() async {
+        await reader.close()
         await connection.close()
         lock.release()
     }
 
     private func run<R: Sendable>(
-        _ task: String, _ body: @escaping @Sendable (Database) throws -> R
+        _ task: String, on chosen: Connection? = nil,
+        _ body: @escaping @Sendable (Database) throws -> R
     ) async throws(JournalError) -> R {
         if let error = fatal.withLock({ $0 }) { throw error }
         do {
-            return try await connection.perform(task, body)
+            return try await (chosen ?? connection).perform(task, body)
         } catch {
             let error = JournalError(error)
             if error.code == .fatal { fatal.withLock { $0 = error } }

@@ -28,6 +28,7 @@ struct JournalTables {
     /// Removes first, so that a row may be written anew.
     func write(_ turn: JournalTransaction) throws {
         try write(turn.header, turn: turn.turn)
+        try renumberRows(turn.rowsRenumbered)
         try removeRows(turn.rowsRemoved)
         try insertRows(turn.rowsWritten)
         try amendRows(turn.rowsAmended)
@@ -53,6 +54,16 @@ struct JournalTables {
             .integer(header.lastSequence.value), .integer(header.lastEvent),
             .integer(header.incarnationCount), .integer(header.longestLeaseMilliseconds),
             .optional(header.storeID), .optional(header.localRootID), .integer(turn))
+    }
+
+    /// Gives rows and their contents other sequences; one that is gone has nothing to renumber.
+    private func renumberRows(_ pairs: [(from: EditSequence, to: EditSequence)]) throws {
+        let row = try sql("UPDATE rows SET sequence = ? WHERE sequence = ?")
+        let content = try sql("UPDATE contents SET sequence = ? WHERE sequence = ?")
+        for (from, to) in pairs {
+            try row.run(.integer(to.value), .integer(from.value))
+            try content.run(.integer(to.value), .integer(from.value))
+        }
     }
 
     private func removeRows(_ sequences: [EditSequence]) throws {
@@ -118,8 +129,8 @@ struct JournalTables {
         let targetUpsert = try sql(
             """
             INSERT OR REPLACE INTO targets (project, position, url, is_attached, generation,
-                is_marked, needs_refresh, revokes_others, debts)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                is_marked, needs_refresh, revokes_others, debts, away_since)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         let tail = try sql("DELETE FROM targets WHERE project = ? AND position >= ?")
         for project in projects {
@@ -130,7 +141,8 @@ struct JournalTables {
                     name, .count(position), .text(target.url.text), .flag(target.isAttached),
                     .integer(target.generation), .flag(target.isMarked),
                     .flag(target.needsRefresh), .flag(target.revokesOthers),
-                    .text(target.debts.map(\.description).joined(separator: " ")))
+                    .text(target.debts.map(\.description).joined(separator: " ")),
+                    .optional(target.awaySince?.milliseconds))
             }
             try tail.run(name, .count(project.targets.count))
         }

@@ -10,11 +10,11 @@ internal import Synchronization
 /// Not on the database itself: SQLite's POSIX locks there vanish when the process closes the file
 /// by any other way (trace A7). The lock file stays behind; removing it would let two processes
 /// hold a lock on two files of one name.
-final class LockFile: Sendable {
+package final class LockFile: Sendable {
     private let descriptor: Mutex<CInt?>
 
     /// Why the lock was not got.
-    enum Refusal: Error, Equatable {
+    package enum Refusal: Error, Equatable {
         /// Somebody else has it; the process id is what the file says, nil while it says nothing.
         case held(by: String?)
         /// The file can't be opened or locked: the C library's `errno`.
@@ -22,7 +22,7 @@ final class LockFile: Sendable {
     }
 
     /// Takes the lock at once or not at all, and writes this process's id into the file.
-    init(_ path: String) throws(Refusal) {
+    package init(_ path: String) throws(Refusal) {
         let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw .failed(errno) }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
@@ -40,7 +40,7 @@ final class LockFile: Sendable {
     deinit { release() }
 
     /// Gives the lock back; safe to repeat.
-    func release() {
+    package func release() {
         descriptor.withLock { file in
             if let file { close(file) }
             file = nil

@@ -35,11 +35,13 @@ struct Schema: Sendable {
         }
         let tables = try SQLStatement(database, "SELECT count(*) FROM sqlite_schema")
             .first { $0.integer(0) }
-        guard application == 0, format == 0, tables == 0 else {
-            throw SQLiteFailure(
-                .corrupt, "The file \(file) is no \(noun) of syncd. Name another file.")
+        if application == 0, format == 0, tables == 0 { return .blank }
+        // The three questions are three moments: another process may have made the tables between.
+        if application == 0, try pragma("application_id", database) == applicationID {
+            return try inspect(database, file: file)
         }
-        return .blank
+        throw SQLiteFailure(
+            .corrupt, "The file \(file) is no \(noun) of syncd. Name another file.")
     }
 
     /// Makes or updates the tables, in one transaction.
@@ -126,7 +128,9 @@ extension Schema {
                     bytes BLOB NOT NULL
                 ) STRICT
                 """,
-            ]
+            ],
+            // 2: absences outlive a restart.
+            ["ALTER TABLE targets ADD COLUMN away_since INTEGER"],
         ])
 
     /// The store of versions.

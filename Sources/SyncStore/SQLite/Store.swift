@@ -63,10 +63,12 @@ package final class SQLiteStore: VersionedStore {
         }
     }
 
+    /// Reads who the store is.
     package func identity() async throws(StoreError) -> StoreIdentity {
         try await run("read the identity of the store") { try StoreTables($0).identity() }
     }
 
+    /// Makes the store belong to a journal.
     package func bind(to journal: JournalID, isAdopted: Bool) async throws(StoreError) {
         let owner = try await run("bind the store to a journal") { database in
             try Connection.transaction(database) {
@@ -81,6 +83,7 @@ package final class SQLiteStore: VersionedStore {
         }
     }
 
+    /// Applies a batch in one transaction, with an answer per edit.
     package func apply(_ edits: [SequencedEdit]) async throws(StoreError) -> [Applied] {
         if edits.isEmpty { return [] }
         let versionsKept = versionsKept
@@ -95,6 +98,7 @@ package final class SQLiteStore: VersionedStore {
         }
     }
 
+    /// Reads one version of a file.
     package func version(
         of file: FileKey, _ version: Version?
     ) async throws(StoreError) -> StoredVersion? {
@@ -103,10 +107,12 @@ package final class SQLiteStore: VersionedStore {
         }
     }
 
+    /// Reads the kept versions of a file, newest first.
     package func history(of file: FileKey) async throws(StoreError) -> [StoredVersion] {
         try await run("read a history from the store") { try StoreTables($0).history(of: file) }
     }
 
+    /// Reads a page of a project's files, in byte order of paths.
     package func files(
         of project: ProjectName, after path: EditPath?, countMax: Int
     ) async throws(StoreError) -> [StoredFile] {
