@@ -1,0 +1,65 @@
+import SyncCore
+
+/// One write into one target.
+struct WriteStep {
+    let id: AssignmentID
+    let url: TargetURL
+    let edit: SandboxEdit
+    let stage: StageName
+}
+
+/// Who may act on which file, and who is in the middle of a write: one actor per file and line of
+/// ancestors, ever.
+struct ActionBook {
+    private struct Write {
+        let step: WriteStep
+        let life: UInt64
+    }
+
+    /// To whom the coordinator gave each file last.
+    private var owners: [FileKey: (incarnation: Incarnation, assignment: AssignmentID)] = [:]
+    private var writes: [Write] = []
+    /// Projects of assignments, to know a write's file.
+    private var files: [AssignmentID: FileKey] = [:]
+
+    /// The coordinator hands a file over.
+    mutating func handOver(_ assignment: Assignment, to incarnation: Incarnation) {
+        owners[assignment.file] = (incarnation, assignment.id)
+        files[assignment.id] = assignment.file
+    }
+
+    /// Which file an assignment is about.
+    func file(of id: AssignmentID) -> FileKey? { files[id] }
+
+    /// A worker begins to act on a file; a sentence when the file was handed to another meanwhile.
+    func begin(_ file: FileKey, by incarnation: Incarnation) -> String? {
+        guard let owner = owners[file], owner.incarnation != incarnation else { return nil }
+        return "\(incarnation) acts on \(file), which was given to \(owner.incarnation)"
+    }
+
+    /// A write begins; a sentence when another one of the file, or of a related path, is under way
+    /// through a stage that still stands.
+    mutating func begin(
+        _ step: WriteStep, of life: UInt64, in sandbox: SimulatedSandbox
+    ) -> String? {
+        let rival = writes.first { write in
+            write.step.url == step.url && sandbox.stands(write.step.stage)
+                && (write.step.edit.path == step.edit.path
+                    || write.step.edit.path.isRelated(to: step.edit.path))
+        }
+        writes.append(Write(step: step, life: life))
+        guard let rival else { return nil }
+        return "\(step.stage) writes \(step.edit.path) in \(step.url) while "
+            + "\(rival.step.stage) writes \(rival.step.edit.path)"
+    }
+
+    /// A write is over.
+    mutating func end(_ step: WriteStep, of life: UInt64) {
+        writes.removeAll { $0.life == life && $0.step.id == step.id && $0.step.url == step.url }
+    }
+
+    /// A process died: its local writes are over.
+    mutating func ended(_ life: UInt64) {
+        writes.removeAll { $0.life == life && $0.step.url.scheme == "local" }
+    }
+}

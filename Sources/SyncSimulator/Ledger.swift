@@ -1,0 +1,172 @@
+import SyncCore
+
+/// The story as the journal tells it, followed commit by commit, and what is wrong with it.
+struct Ledger {
+    /// One accepted edit.
+    struct Entry {
+        let id: EditID
+        let file: FileKey
+        /// Its end, if it has one.
+        var end: EventKind?
+        /// Word of a failure.
+        var code = ""
+        /// Whether it failed before it ended otherwise.
+        var hasFailed = false
+    }
+
+    /// Whether an edit has ended so, or had failed when the answer under way was given: a turn that
+    /// is on the disk already is told to the coordinator a moment later.
+    func hasEnded(_ sequence: EditSequence, _ end: EventKind) -> Bool {
+        guard let entry = entries[sequence] else { return false }
+        return entry.end == end || (end == .failed && entry.hasFailed)
+    }
+
+    private struct Author: Hashable {
+        let producer: ProducerID
+        let file: FileKey
+    }
+
+    private(set) var entries: [EditSequence: Entry] = [:]
+    private(set) var sequences: [EditID: EditSequence] = [:]
+    /// The accepted edit with the highest sequence, per file.
+    private(set) var newest: [FileKey: EditSequence] = [:]
+    /// Every event ever journaled, in order; kept when the journal forgets.
+    private(set) var events: [StatusEvent] = []
+    private var projectNumbers: [ProjectName: UInt64] = [:]
+    private var numbers: [Author: UInt64] = [:]
+    private var highest = EditSequence.none
+    private(set) var flaws: [String] = []
+
+    /// Takes what was found wrong since the last call.
+    mutating func takeFlaws() -> [String] {
+        defer { flaws = [] }
+        return flaws
+    }
+
+    /// Follows a transaction that is on disk now; returns its events.
+    mutating func follow(_ transaction: JournalTransaction, books: Books) -> [StatusEvent] {
+        for (row, content) in transaction.rowsWritten {
+            guard let line = books.lines[row.id] else {
+                flaws.append("row \(row.sequence) has an id that nobody used")
+                continue
+            }
+            if line.edit.change.content != content || line.edit.change.isDelete != row.isDelete {
+                flaws.append("row \(row.sequence) has another content than \(row.id)")
+            }
+        }
+        guard let segment = transaction.events else { return [] }
+        guard let fresh = EventLogCodec.unpack(segment) else {
+            flaws.append("the events of turn \(transaction.turn) can't be read")
+            return []
+        }
+        for event in fresh {
+            checkNumbers(event)
+            follow(event, books: books)
+            events.append(event)
+        }
+        return fresh
+    }
+
+    private mutating func checkNumbers(_ event: StatusEvent) {
+        if event.number != UInt64(events.count) + 1 {
+            flaws.append("event \(event.number) comes after event \(events.count)")
+        }
+        let last = projectNumbers[event.project] ?? 0
+        if event.projectNumber != last + 1 {
+            flaws.append(
+                "event \(event.number) is number \(event.projectNumber) of \(event.project), "
+                    + "after number \(last)")
+        }
+        projectNumbers[event.project] = event.projectNumber
+    }
+
+    private mutating func follow(_ event: StatusEvent, books: Books) {
+        switch event.kind {
+        case .accepted: accept(event, books: books)
+        case .retried: reopen(event)
+        case .synced, .superseded, .failed, .discarded:
+            // A refresh that failed is told too; it is not an edit's end.
+            if event.id != nil { end(event) }
+        case .retrying, .parked, .stored:
+            guard let entry = entries[event.sequence] else {
+                flaws.append("\(event.kind) of \(event.sequence), which was never accepted")
+                return
+            }
+            if let end = entry.end {
+                flaws.append("\(event.kind) of \(event.sequence), which ended \(end)")
+            }
+        case .attached, .detached, .away, .back, .refreshing, .refreshed: break
+        }
+    }
+
+    private mutating func accept(_ event: StatusEvent, books: Books) {
+        guard let id = event.id, let path = event.path else { return }
+        let file = FileKey(project: event.project, path: path)
+        if event.sequence <= highest {
+            flaws.append("sequence \(event.sequence) was accepted after \(highest)")
+        }
+        highest = max(highest, event.sequence)
+        if let before = sequences[id] {
+            flaws.append("\(id) was accepted as \(before) and again as \(event.sequence)")
+        }
+        guard let line = books.lines[id], line.edit.path == path, line.project == event.project
+        else {
+            flaws.append("\(event.sequence) was accepted, but \(id) is another edit")
+            return
+        }
+        let author = Author(producer: id.producer, file: file)
+        if let before = numbers[author], before > id.number {
+            flaws.append("\(id) of \(file) was accepted after number \(before)")
+        }
+        numbers[author] = id.number
+        sequences[id] = event.sequence
+        entries[event.sequence] = Entry(id: id, file: file)
+        newest[file] = max(newest[file] ?? .none, event.sequence)
+    }
+
+    private mutating func reopen(_ event: StatusEvent) {
+        guard let entry = entries[event.sequence], entry.end == .failed else {
+            flaws.append("\(event.sequence) was retried without having failed")
+            return
+        }
+        entries[event.sequence]?.end = nil
+    }
+
+    private mutating func end(_ event: StatusEvent) {
+        guard let entry = entries[event.sequence] else {
+            flaws.append("\(event.kind) of \(event.sequence), which was never accepted")
+            return
+        }
+        if entry.id != event.id || entry.file.path != event.path {
+            flaws.append("\(event.kind) of \(event.sequence) names another edit")
+        }
+        if let end = entry.end {
+            let closes = event.kind == .superseded || event.kind == .discarded
+            if end != .failed || entry.code == "conflict" || !closes {
+                flaws.append("\(event.sequence) ended \(end) and again \(event.kind)")
+            }
+        }
+        if event.kind == .superseded {
+            let by = entries[event.by]
+            if event.by <= event.sequence || by?.file != entry.file {
+                flaws.append("\(event.sequence) was superseded by \(event.by)")
+            }
+        }
+        entries[event.sequence]?.end = event.kind
+        entries[event.sequence]?.code = event.code
+        if event.kind == .failed { entries[event.sequence]?.hasFailed = true }
+    }
+
+    /// The edit that a file is to hold when everything is at rest; nil when none is.
+    func winner(of file: FileKey) -> EditSequence? { winners()[file] }
+
+    /// The accepted edit with the highest sequence of each file, refused conditions apart.
+    func winners() -> [FileKey: EditSequence] {
+        var winners: [FileKey: EditSequence] = [:]
+        for (sequence, entry) in entries {
+            if entry.end == .failed, entry.code == "conflict" { continue }
+            winners[entry.file] = max(winners[entry.file] ?? .none, sequence)
+        }
+        return winners
+    }
+}

@@ -1,0 +1,126 @@
+import DequeModule
+import SyncCore
+
+/// What a client sends: its request under a name that the answer bears.
+struct Asked {
+    let request: UInt64
+    let body: ClientRequest
+}
+
+/// What a client hears.
+struct Answered {
+    let request: UInt64
+    let body: ClientReply
+}
+
+typealias WorkerLinkEnd = SimulatedLink<WorkerMessage, CoordinatorMessage>
+typealias ClientLinkEnd = SimulatedLink<Asked, Answered>
+
+/// One life of the coordinator.
+final class CoordinatorProcess {
+    var machine: CoordinatorMachine
+    let clock: SimulatedClock
+    var isAlive = true
+    var isPaused = false
+    var fromWorkers = Deque<(route: WorkerRoute, message: WorkerMessage)>()
+    var fromClients = Deque<(connection: UInt64, asked: Asked)>()
+    var deferred: [() -> Void] = []
+    var wakesAt: Nanoseconds?
+    var marksAt: Nanoseconds = 0
+    /// Transaction on its way to disk.
+    var committing: JournalTransaction?
+    /// Passes in the current simulated second, to notice a machine that spins.
+    var passes: (second: Nanoseconds, count: Int) = (0, 0)
+
+    init(machine: CoordinatorMachine, clock: SimulatedClock) {
+        self.machine = machine
+        self.clock = clock
+    }
+}
+
+/// One life of a worker.
+final class WorkerProcess {
+    let slot: Int
+    let life: UInt64
+    var machine: WorkerMachine
+    let clock: SimulatedClock
+    let bootID: String
+    let link = WorkerLinkEnd(queues: false)
+    var isAlive = true
+    var isPaused = false
+    var isDraining = false
+    var inbox = Deque<CoordinatorMessage>()
+    var deferred: [() -> Void] = []
+    var wakesAt: Nanoseconds?
+    var leaseUntil = Instant(nanoseconds: 0)
+    var journal: JournalID?
+    var incarnation: Incarnation?
+
+    init(
+        slot: Int, life: UInt64, machine: WorkerMachine, clock: SimulatedClock, bootID: String
+    ) {
+        self.slot = slot
+        self.life = life
+        self.machine = machine
+        self.clock = clock
+        self.bootID = bootID
+    }
+
+    var name: String { "w\(slot + 1).\(life)" }
+
+    /// How a process ends that its parent kills after it was expelled.
+    static let expelled = "is killed, being expelled"
+}
+
+/// One life of a producer.
+final class ProducerProcess {
+    /// An edit that is not answered.
+    struct Pending {
+        let edit: Edit
+        let since: Nanoseconds
+        var dueAt: Nanoseconds
+        /// Whether the last answer was `busy`.
+        var wasBusy = false
+    }
+
+    let index: Int
+    let id: ProducerID
+    let project: ProjectName
+    let link = ClientLinkEnd(queues: true)
+    var isAlive = true
+    var lastNumber: UInt64 = 0
+    var pending: [UInt64: Pending] = [:]
+    /// Numbers that were accepted, to ask about.
+    var accepted: [UInt64] = []
+
+    init(index: Int, id: ProducerID, project: ProjectName) {
+        self.index = index
+        self.id = id
+        self.project = project
+    }
+}
+
+/// A question that is not about an edit's acceptance, until it is answered.
+struct Question {
+    enum Body {
+        case flush(prefix: String)
+        case wait(EditID)
+        case replay(from: UInt64)
+        case snapshot
+        case queue
+        case died(life: UInt64, isKilled: Bool)
+        case project(ProjectAction)
+        case order(FailedOrder)
+    }
+
+    let body: Body
+    let project: ProjectName
+    let link: ClientLinkEnd
+    /// The connection over which it was asked; nil: it waited for one.
+    let connection: UInt64?
+    let askedAt: Nanoseconds
+    /// Files of a flush and what each must have reached, once the coordinator has it.
+    var needed: [FileKey: EditSequence]?
+    /// Targets that were attached then.
+    var targets: [TargetURL] = []
+}

@@ -1,0 +1,235 @@
+import SyncCore
+
+extension SimulatedCluster {
+    // MARK: Actions
+
+    /// A worker begins to act on a file in the store.
+    func begin(_ assignment: Assignment, _ process: WorkerProcess) {
+        guard scenario.hasSaneClocks, let incarnation = process.incarnation else { return }
+        if let flaw = actions.begin(assignment.file, by: incarnation) { violate(.oneOwner, flaw) }
+    }
+
+    /// A worker begins to write into a target.
+    func beginWrite(_ step: WriteStep, _ process: WorkerProcess) {
+        if scenario.hasSaneClocks, let file = actions.file(of: step.id),
+            let flaw = actions.begin(file, by: step.stage.incarnation)
+        {
+            violate(.oneOwner, flaw)
+        }
+        let sandbox = withSandbox(step.url) { $0 }
+        if let flaw = actions.begin(step, of: process.life, in: sandbox) {
+            violate(.oneOwner, flaw)
+        }
+    }
+
+    /// The rename of a write takes effect, or not.
+    func rename(_ step: WriteStep, _ process: WorkerProcess) -> SandboxError? {
+        let before = withSandbox(step.url) { $0.files[step.edit.path] }
+        let error = withSandbox(step.url) { $0.rename(step.edit, through: step.stage) }
+        note(
+            "\(process.name) writes \(step.edit.path) \(step.edit.sequence) in \(step.url) "
+                + "through \(step.stage): \(error?.code ?? "visible")")
+        if let error { return error }
+        if let before, before.sequence > step.edit.sequence {
+            violate(
+                .order,
+                "\(step.url): \(step.edit.sequence) of \(step.edit.path) over \(before.sequence)")
+        }
+        checkContent(step.edit.change, of: step.edit.sequence)
+        let forgets = withSandbox(step.url) { agenda.now < $0.forgetfulUntil }
+        guard forgets, chance.happens(perMille: 500) else { return nil }
+        return SandboxError(.attempt, code: "EIO", "The answer was lost.")
+    }
+
+    /// The store took an edit, or not.
+    func checkApplied(_ edit: SequencedEdit, _ applied: Applied) {
+        guard let entry = ledger.entries[edit.sequence], entry.id == edit.id else {
+            violate(.durable, "\(edit.sequence) reached a worker before it was in the journal")
+            return
+        }
+        guard case .applied = applied else { return }
+        checkContent(edit.change, of: edit.sequence)
+    }
+
+    private func checkContent(_ change: FileChange, of sequence: EditSequence) {
+        let line = ledger.entries[sequence].flatMap { books.lines[$0.id] }
+        if line?.edit.change != change {
+            violate(.state, "\(sequence) was written with another content than was pushed")
+        }
+    }
+
+    /// A message leaves the coordinator.
+    func noteSent(_ message: CoordinatorMessage) {
+        guard case .assign(let stamp, let assignments) = message else { return }
+        for assignment in assignments {
+            actions.handOver(assignment, to: stamp.incarnation)
+            note(
+                "assign \(assignment.file) \(assignment.sequence) to \(stamp.incarnation) "
+                    + "(try \(assignment.attempt), \(assignment.targets.map(\.url)))")
+        }
+    }
+
+    // MARK: Events
+
+    /// An event is in the journal.
+    ///
+    /// - Parameter attached: Targets that were attached in the same turn, perhaps after the event.
+    func check(_ event: StatusEvent, attached: [TargetURL]) {
+        guard event.kind == .synced, let path = event.path else { return }
+        if store.applied[event.sequence]?.version != event.version {
+            violate(
+                .state, "\(event.sequence) ended synced as v\(event.version), the store has none")
+        }
+        for target in disk.projects[event.project]?.targets ?? [] where target.isAttached {
+            guard !target.needsRefresh, !attached.contains(target.url),
+                let sandbox = sandboxes[target.url], sandbox.lostGeneration == nil
+            else { continue }
+            if sandbox.files[path].map({ $0.sequence < event.sequence }) ?? true {
+                violate(
+                    .state, "\(event.sequence) ended synced but is not visible in \(target.url)")
+            }
+        }
+    }
+
+    // MARK: Answers
+
+    /// A request reaches the coordinator's machine.
+    func noteArrival(of asked: Asked) {
+        arrivals[asked.request] = epochs
+        guard case .flush(let project, let prefix) = asked.body else { return }
+        questions[asked.request]?.needed = ledger.newest.filter { file, _ in
+            file.project == project && file.path.isCovered(by: prefix)
+        }
+        questions[asked.request]?.targets =
+            disk.projects[project]?.targets.filter(\.isAttached).map(\.url) ?? []
+    }
+
+    /// The coordinator's machine answers.
+    func check(_ reply: ClientReply, to request: UInt64) {
+        arrivals[request] = nil
+        let question = questions.removeValue(forKey: request)
+        switch reply {
+        case .edits(let answers):
+            guard let (process, _) = editRequests[request] else { return }
+            for answer in answers {
+                check(answer, EditID(producer: process.id, number: answer.number))
+            }
+        case .end(let id, let sequence, let end):
+            if ledger.entries[sequence]?.id != id || !ledger.hasEnded(sequence, end.kind) {
+                violate(.oneEnd, "\(id) was told to have ended \(end.kind), but has not")
+            }
+        case .flushed: if let question { checkFlush(question) }
+        case .blocked(let causes, _):
+            if causes.isEmpty { violate(.flush, "a flush was blocked without a cause") }
+        case .rejected(let rejection):
+            guard case .wait(let id) = question?.body else { return }
+            // After a restart, a log that was cut short does not tell every end.
+            if rejection.code == .unknown, ledger.sequences[id] != nil,
+                epochs == 1 || scenario.settings.logEventsMax > ledger.events.count
+            {
+                violate(.answer, "\(id) is accepted, but unknown to WAIT")
+            }
+        case .queue(let report): check(report)
+        case .gap(let first, _):
+            guard case .replay(let from) = question?.body, let kept = disk.events.first?.first
+            else { return }
+            if from >= kept, first == kept {
+                violate(.monitor, "a replay from \(from) was a gap, but \(kept) is kept")
+            }
+        case .events(let page, let next, _):
+            guard case .replay(let from) = question?.body, let question else { return }
+            check(page, from: from, next: next, of: question.project)
+        case .snapshot, .failed, .ordered, .project, .done: break
+        }
+    }
+
+    private func check(_ answer: EditAnswer, _ id: EditID) {
+        switch answer.result {
+        case .success(let acceptance):
+            if ledger.sequences[id] != acceptance.sequence {
+                violate(
+                    .durable, "\(id) was ACCEPTED as \(acceptance.sequence), not in the journal")
+            }
+            if let end = acceptance.end, !ledger.hasEnded(acceptance.sequence, end.kind) {
+                violate(.oneEnd, "\(id) was ACCEPTED with the end \(end.kind), which it has not")
+            }
+        case .failure(let rejection):
+            let isTaken = ledger.sequences[id] != nil
+            switch rejection.code {
+            case .busy: break
+            case .overtaken:
+                if isTaken { violate(.oneVersion, "\(id) is accepted, its repeat is overtaken") }
+            case .conflict:
+                if isTaken { violate(.oneVersion, "\(id) is accepted, its repeat a conflict") }
+                if books.lines[id]?.edit.expectedVersion == nil {
+                    violate(.answer, "\(id) has no condition, but a conflict")
+                }
+            case .targetDetached:
+                if books.lines[id]?.edit.targets.isEmpty ?? true {
+                    violate(.answer, "\(id) names no target, but was refused for one")
+                }
+            default: violate(.answer, "\(id) was refused: \(rejection.code)")
+            }
+        }
+    }
+
+    private func check(_ report: QueueReport) {
+        let settings = scenario.settings
+        for worker in report.workers {
+            let limit = min(settings.workerAssignmentsMax, max(scenario.capacity, 1))
+            if worker.inHand > limit {
+                violate(.bounded, "\(worker.label) has \(worker.inHand) files, more than \(limit)")
+            }
+        }
+        let contentMax = scenario.contentMax + 100
+        let memoryMax =
+            settings.memoryBytesMax + settings.loadingBytesMax + contentMax
+            * (settings.workerAssignmentsMax * scenario.workerCount + 1)
+        if report.memoryBytes > memoryMax || report.memoryBytes < 0 || report.pendingBytes < 0 {
+            violate(.bounded, "\(report.memoryBytes) bytes of content in memory")
+        }
+    }
+
+    private func check(
+        _ page: [StatusEvent], from: UInt64, next: UInt64, of project: ProjectName
+    ) {
+        guard next >= 1, next <= UInt64(ledger.events.count) + 1 else {
+            violate(.monitor, "a replay ends at \(next) of \(ledger.events.count)")
+            return
+        }
+        let first = Int(max(from, 1)) - 1
+        let last = max(first, Int(next) - 1)
+        let expected = ledger.events[min(first, ledger.events.count)..<last].filter {
+            $0.project == project
+        }
+        if expected != page {
+            violate(
+                .monitor,
+                "a replay from \(from) to \(next) gave \(page.count) events of "
+                    + "\(project), not \(expected.count)")
+        }
+    }
+
+    // MARK: Flush
+
+    private func checkFlush(_ question: Question) {
+        for (file, sequence) in question.needed ?? [:] {
+            let entry = ledger.entries[sequence]
+            if entry?.end == .discarded || entry?.code == "conflict" { continue }
+            for target in disk.projects[file.project]?.targets ?? []
+            where target.isAttached && question.targets.contains(target.url) {
+                guard let sandbox = sandboxes[target.url] else { continue }
+                // A loss that nobody has found out yet can't be waited for.
+                if let lost = sandbox.lostGeneration, lost == target.generation { continue }
+                let isMissing = sandbox.files[file.path].map { $0.sequence < sequence } ?? true
+                if isMissing, !isContested(file) {
+                    violate(
+                        .flush,
+                        "a flush was answered, but \(sequence) of \(file) is not in "
+                            + "\(target.url)")
+                    return
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import Testing
+
+/// Seeds run by the command, so that hashing is the same in every process.
+@Suite struct SeedTests {
+    @Test func `a seed plays the same run every time`() throws {
+        let first = try SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
+        let second = try SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
+        let lines = first.lines.filter(\.isTold)
+        #expect(lines.count > 100)
+        #expect(lines == second.lines.filter(\.isTold))
+    }
+
+    @Test func `twelve fixed seeds keep every promise`() throws {
+        let result = try SimCommand.run(["--seed", "1", "--runs", "12", "--seconds", "12"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
+    @Test func `a fresh seed keeps every promise`() throws {
+        let result = try SimCommand.run(["--seconds", "10"])
+        // The sums name the seed, so that a failure can be repeated.
+        print(result.text)
+        #expect(result.status == 0, "\(result.text)")
+    }
+
+    @Test func `a broken promise is told with its seed and an exit code of 1`() throws {
+        // No cluster is at rest in the moment in which its input stops.
+        let result = try SimCommand.run(["--seed", "1", "--seconds", "3", "--rest", "0"])
+        #expect(result.status == 1)
+        #expect(result.text.contains("seed 1: rest"))
+    }
+}
+
+extension Substring {
+    /// Whether it is a line of the trace: those begin with the simulated time.
+    var isTold: Bool { first?.isNumber ?? false }
+}
+
+/// Runs `SyncSim` as it was built beside the tests.
+struct SimCommand {
+    let status: Int32
+    let text: String
+
+    var lines: [Substring] { text.split(separator: "\n") }
+
+    static func run(_ arguments: [String]) throws -> SimCommand {
+        let process = Process()
+        process.executableURL = try binary
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return SimCommand(
+            status: process.terminationStatus, text: String(decoding: output, as: UTF8.self))
+    }
+
+    private static var binary: URL {
+        get throws {
+            let own = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+            let found = own.appendingPathComponent("SyncSim")
+            try #require(FileManager.default.isExecutableFile(atPath: found.path))
+            return found
+        }
+    }
+}
