@@ -1,16 +1,18 @@
-package import Logging
+import Logging
 import SyncCore
 import SyncTransport
-package import ZeroMQ
+import ZeroMQ
 
 /// The shell around ``CoordinatorMachine``: reads sockets, steps the machine, runs its directives.
 ///
-/// Pinned to the loop that owns the sockets. The workers' socket is read first, and until nothing is
-/// left, so that a lease is never ended while its heartbeat waits. The disk is never touched here:
-/// turns and reads go out as streams and come back as calls.
+/// Pinned to the loop that owns the sockets. The workers' socket is read first, and until nothing
+/// is left, so that a lease is never ended while its heartbeat waits. The disk is never touched
+/// here: turns and reads go out as streams and come back as calls.
 actor Coordinator: SocketLoopClient {
     /// Requests read in one pass at most, so that the workers' socket is looked at in between.
     private static let requestsPerPassMax = 64
+    /// Bytes of requests likewise; what one message takes to decode, everybody waits for.
+    private static let requestBytesPerPassMax = 256 << 10
     /// Workers' messages read in one pass at most.
     private static let messagesPerPassMax = 4_096
 
@@ -41,6 +43,8 @@ actor Coordinator: SocketLoopClient {
     private let clock: ProcessClock
     private let outlets: Outlets
     private let logger: Logger
+    /// When the journal's trouble was last told; nil while there is none.
+    private var troubleToldAt: Instant?
 
     init(
         machine: CoordinatorMachine, on loop: SocketLoop, clock: ProcessClock, outlets: Outlets,
@@ -90,16 +94,17 @@ actor Coordinator: SocketLoopClient {
         let now = clock.instant(instant)
         let heard = sockets.workers.receive(countMax: Self.messagesPerPassMax)
         for (route, message) in heard { machine.hear(message, from: route, at: now) }
-        let asked = sockets.intake.receive(countMax: Self.requestsPerPassMax)
-        for (route, request) in asked { machine.receive(request, from: route, at: now) }
+        let asked = sockets.intake.receive(
+            countMax: Self.requestsPerPassMax, bytesMax: Self.requestBytesPerPassMax)
+        for (route, request) in asked.requests { machine.receive(request, from: route, at: now) }
         let isDrained = heard.count < Self.messagesPerPassMax
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
         run(machine.takeDirectives(), sockets)
         sockets.status.turn(at: now, number: machine.eventNumber) { machine.eventNumber(of: $0) }
         for notice in sockets.intake.takeNotices() + sockets.workers.takeNotices() {
-            logger.warning("\(notice)")
+            logger.log(level: notice.isWarning ? .warning : .info, "\(notice.sentence)")
         }
-        if !isDrained || asked.count == Self.requestsPerPassMax { return instant }
+        if !isDrained || !asked.isDrained { return instant }
         let next = [machine.nextDeadline, sockets.status.nextDeadline].compactMap(\.self).min()
         return next.map { clock.continuous($0) }
     }
@@ -129,8 +134,23 @@ actor Coordinator: SocketLoopClient {
 
     /// A turn's transaction is on disk, or failed.
     func committed(_ error: JournalError?) {
-        if let error { logger.error("\(error.message)", metadata: ["code": "\(error.code)"]) }
+        note(error)
         machine.committed(error, at: clock.now)
+    }
+
+    /// Logs a failed commit, again every ten seconds while it goes on, and the end of the trouble.
+    private func note(_ error: JournalError?) {
+        let now = clock.now
+        guard let error else {
+            if troubleToldAt != nil { logger.info("the journal takes turns again") }
+            troubleToldAt = nil
+            return
+        }
+        if let told = troubleToldAt, now < told + .seconds(10), error.code == .unavailable {
+            return
+        }
+        troubleToldAt = now
+        logger.error("\(error.message)", metadata: ["code": "\(error.code)"])
     }
 
     /// Contents were read back.

@@ -1,5 +1,5 @@
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 package import SyncCore
 import SyncTransport
 import ZeroMQ

@@ -1,4 +1,4 @@
-package import SyncCore
+import SyncCore
 import Synchronization
 
 /// Until when writes may start: set on the loop's thread, asked right before each write.
@@ -44,11 +44,11 @@ struct Applier: Sendable {
         }
     }
 
-    func list(
-        _ project: ProjectName, after: EditPath?, countMax: Int
-    ) async -> Result<[StoredFile], StoreError> {
+    func list(_ question: FilesQuestion) async -> Result<[StoredFile], StoreError> {
         do throws(StoreError) {
-            return .success(try await store.files(of: project, after: after, countMax: countMax))
+            return .success(
+                try await store.files(
+                    of: question.project, after: question.after, countMax: question.countMax))
         } catch {
             return .failure(error)
         }

@@ -6,8 +6,8 @@ import ZeroMQ
 /// The shell around ``WorkerMachine``: reads the link, steps the machine, runs its directives.
 ///
 /// Pinned to the loop that owns the link. All input is read before the machine goes on, so that a
-/// worker that wakes from a long pause learns first what happened meanwhile. Store and sandboxes are
-/// awaited in tasks of the service, never here.
+/// worker that wakes from a long pause learns first what happened meanwhile. Store and sandboxes
+/// are awaited in tasks of the service, never here.
 actor Worker: SocketLoopClient {
     /// Messages read in one pass at most.
     private static let messagesPerPassMax = 4_096
@@ -70,6 +70,7 @@ actor Worker: SocketLoopClient {
         guard let link else { return nil }
         let now = clock.instant(instant)
         let heard = link.receive(countMax: Self.messagesPerPassMax)
+        if link.takeConnectedAnew() { machine.connected(at: now) }
         for message in heard {
             note(message)
             machine.hear(message, at: now)
@@ -141,11 +142,8 @@ actor Worker: SocketLoopClient {
     }
 
     /// A page of files was read.
-    func listed(
-        _ project: ProjectName, after: EditPath?, countMax: Int,
-        _ result: Result<[StoredFile], StoreError>
-    ) {
-        machine.listed(project, after: after, countMax: countMax, result)
+    func listed(_ question: FilesQuestion, _ result: Result<[StoredFile], StoreError>) {
+        machine.listed(question, result)
     }
 
     /// The marker that a target of this pool is to have; nil before the first welcome.

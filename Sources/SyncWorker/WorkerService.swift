@@ -1,5 +1,5 @@
 package import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 package import SyncCore
 import SyncTransport
 import ZeroMQ
@@ -86,7 +86,8 @@ package struct WorkerService: Service {
                 await worker.drain()
                 try await Task.sleep(for: configuration.drainPatience)
                 logger.warning(
-                    "the drain took longer than \(configuration.drainPatience); ending like a crash")
+                    "the drain took longer than \(configuration.drainPatience); ending like a crash"
+                )
             }
             defer { group.cancelAll() }
             _ = try await group.next()
@@ -116,10 +117,8 @@ package struct WorkerService: Service {
         case .probe(let target, _):
             guard let marker = await worker.marker(for: target) else { return }
             await worker.probed(target, applier.probe(target, wanted: marker))
-        case .list(let project, let after, let countMax):
-            await worker.listed(
-                project, after: after, countMax: countMax,
-                applier.list(project, after: after, countMax: countMax))
+        case .list(let question):
+            await worker.listed(question, applier.list(question))
         case .send, .lease, .exit: break
         }
     }

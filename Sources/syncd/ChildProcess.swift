@@ -50,6 +50,12 @@ struct ChildProcess: Sendable {
     enum Ending: Sendable, Equatable {
         case exited(Int32)
         case signalled(Int32)
+
+        /// Whether the same would happen again: such a child is not started again.
+        var isFinal: Bool {
+            self == .exited(Trouble.Code.configuration.rawValue)
+                || self == .exited(Trouble.Code.replaced.rawValue)
+        }
     }
 
     /// Waits for its end, on a thread of its own: `waitpid` blocks.

@@ -110,7 +110,8 @@ struct Barrier {
             case .rejected(let rejection) where rejection.code == .busy:
                 try await Task.sleep(for: rejection.retryAfter ?? .milliseconds(200))
             case .rejected(let rejection): throw Trouble(rejection.sentence)
-            case .edits, .end, .queue, .events, .gap, .snapshot, .done:
+            case .edits, .end, .queue, .events, .gap, .snapshot, .failed, .ordered, .project,
+                .done:
                 throw Trouble("The coordinator gave an answer that does not fit a flush.")
             }
         }

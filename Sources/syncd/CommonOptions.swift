@@ -25,13 +25,13 @@ struct LogOptions: ParsableArguments {
     func logger(_ label: String, _ settings: Settings) throws -> Logger {
         let formatText = settings.text("log-format", logFormat) ?? "text"
         guard let format = LineLogHandler.Format(rawValue: formatText) else {
-            throw Trouble("--log-format is text or json, not \(formatText).", code: .usage)
+            throw Trouble("--log-format is text or json, not \(formatText).", code: .configuration)
         }
         let levelText = settings.text("log-level", logLevel) ?? "info"
         guard let level = Logger.Level(rawValue: levelText) else {
             throw Trouble(
                 "--log-level is one of trace, debug, info, notice, warning, error, critical, not "
-                    + "\(levelText).", code: .usage)
+                    + "\(levelText).", code: .configuration)
         }
         return Logger(label: label) { LineLogHandler(label: $0, format: format, level: level) }
     }

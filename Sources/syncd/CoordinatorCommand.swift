@@ -20,6 +20,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var log: LogOptions
+    @OptionGroup var limits: LimitOptions
 
     @Option(help: "Where accepted edits wait, as sqlite:FILE (SYNCD_JOURNAL).")
     var journal: String?
@@ -42,6 +43,22 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: "Pending content kept in memory, in MiB (SYNCD_MEMORY_MIB; 256).")
     var memoryMib: Int?
 
+    @Option(help: "Events that the log keeps for replays (SYNCD_EVENT_LOG_MAX; 1000000).")
+    var eventLogMax: Int?
+
+    @Option(
+        help: "Time between readings of a sandbox's marker in ms (SYNCD_MARKER_INTERVAL_MS; 30000)."
+    )
+    var markerMs: Int?
+
+    @Option(
+        help: "Longest time between probes of a sandbox that is away (SYNCD_PROBE_WAIT_MAX_MS)."
+    )
+    var probeMs: Int?
+
+    @Option(help: "Detach a sandbox that is away for so many hours (SYNCD_AWAY_S; 24 h).")
+    var awayHours: Int?
+
     @Flag(help: "Take over a store of another journal, or one that is ahead of this one.")
     var adopt = false
 
@@ -49,20 +66,26 @@ struct CoordinatorCommand: AsyncParsableCommand {
     var insecure = false
 
     @Option(help: .hidden) var parentFd: Int32?
-    @Option(help: .hidden) var durability: String?
 
     func run() async throws {
         try await reporting {
-            let settings = try await common.settings()
+            let settings = try await common.settings().setting(
+                limits.pairs + ownFlag("lease-ms", leaseMs) + ownFlag("memory-mib", memoryMib)
+                    + ownFlag("event-log-max", eventLogMax)
+                    + ownFlag("marker-interval-ms", markerMs)
+                    + ownFlag("probe-wait-max-ms", probeMs)
+                    + ownFlag("probe-wait-ms", probeMs.map { min($0, 1_000) })
+                    + ownFlag("away-s", awayHours.map { $0 * 3_600 }))
             let logger = try log.logger("coordinator", settings)
             ParentPipe.watch(parentFd)
+            DescriptorLimit.raise(logger)
             var configuration = CoordinatorConfiguration()
             configuration.intake = settings.text("intake", intake) ?? configuration.intake
             configuration.workers =
                 settings.text("worker-endpoint", workerEndpoint) ?? configuration.workers
             configuration.status = settings.text("status", status) ?? configuration.status
             try tune(&configuration, settings)
-            let isInsecure = settings.flag("insecure", insecure)
+            let isInsecure = try settings.flag("insecure", insecure)
             for endpoint in [configuration.intake, configuration.workers, configuration.status] {
                 if let refusal = EndpointPolicy.refusal(
                     of: endpoint, isInsecureAllowed: isInsecure)
@@ -79,20 +102,22 @@ struct CoordinatorCommand: AsyncParsableCommand {
             let service = CoordinatorService(
                 configuration, journal: journal, epoch: Epoch(bits: .random(in: .min ... .max)),
                 logger: logger)
-            try await ServiceGroup(
+            let services = ServiceGroup(
                 configuration: .init(
                     services: [
                         .init(
                             service: service, successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-            ).run()
+                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+            try await serve(services, atSecondSignal: endLikeACrash)
         }
     }
 
-    /// Opens the journal. It is locked before anything is bound: binding an `ipc://` endpoint would
-    /// unlink the socket of a coordinator that runs (trace A7).
+    /// Opens the journal.
+    ///
+    /// It is locked before anything is bound: binding an `ipc://` endpoint would unlink the socket
+    /// of a coordinator that runs (trace A7).
     private func open(_ url: String) async throws -> SQLiteJournal {
         let file: String
         do throws(StoreURL.Flaw) {
@@ -102,32 +127,28 @@ struct CoordinatorCommand: AsyncParsableCommand {
         } catch {
             throw Trouble("--journal: \(error.sentence)", code: .configuration)
         }
-        var options = SQLiteOptions()
-        if durability == "normal" { options = SQLiteOptions(durability: .normal) }
-        return try await SQLiteJournal(file: file, options: options)
+        return try await SQLiteJournal(file: file)
     }
 
     private func tune(
         _ configuration: inout CoordinatorConfiguration, _ settings: Settings
     ) throws {
-        if let lease = try settings.number("lease-ms", leaseMs, in: 200...60_000) {
-            configuration.settings.lease = .milliseconds(lease)
-            configuration.settings.margin = .milliseconds(max(lease / 5, 100))
-        }
-        if let memory = try settings.number("memory-mib", memoryMib, in: 1...65_536) {
-            configuration.settings.memoryBytesMax = memory << 20
-        }
+        try SettingCatalog.tune(&configuration, by: settings)
         if let text = settings.text("retry-ms", retryMs) {
             let waits = text.split(separator: ",").map { Int($0) }
             guard !waits.isEmpty, waits.allSatisfy({ $0.map { 0...3_600_000 ~= $0 } ?? false })
             else {
                 throw Trouble(
-                    "--retry-ms is a list of milliseconds by commas, such as 1000,2000,4000.",
-                    code: .usage)
+                    "retry-ms is '\(text)'; give milliseconds by commas, such as 1000,2000,4000.",
+                    code: .configuration)
             }
             configuration.settings.retry.waits = waits.compactMap { $0.map { .milliseconds($0) } }
         }
-        configuration.settings.isAdopting = adopt
-        configuration.settings.contentBytesMax = configuration.limits.contentBytesMax
+        configuration.settings.isAdopting = try settings.flag("adopt", adopt)
+    }
+
+    /// The flag of its own that a limit has when it is often set.
+    private func ownFlag(_ key: String, _ value: Int?) -> [String] {
+        value.map { ["\(key)=\($0)"] } ?? []
     }
 }

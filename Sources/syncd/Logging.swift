@@ -35,7 +35,7 @@ struct LineLogHandler: LogHandler {
         let fields = merged.sorted { $0.key < $1.key }
         let time = Date(
             timeIntervalSince1970: Double(ProcessClock.wall.milliseconds) / 1_000)
-        let stamp = time.formatted(.iso8601.time(includingFractionalSeconds: true))
+        let stamp = time.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         switch format {
         case .text:
             let rest = fields.map { " \($0.key)=\($0.value)" }.joined()

@@ -2,8 +2,9 @@ import Foundation
 
 /// Ends a child of `syncd up` when its parent is gone.
 ///
-/// The parent holds the other end of a pipe and never writes; when it dies, however it dies, the read
-/// returns. (`PR_SET_PDEATHSIG` would follow the thread that spawned, not the process: trace C11.)
+/// The parent holds the other end of a pipe and never writes; when it dies, however it dies, the
+/// read returns. (`PR_SET_PDEATHSIG` would follow the thread that spawned, not the process: trace
+/// C11.)
 enum ParentPipe {
     /// Watches a descriptor from a thread of its own; nothing when there is none.
     static func watch(_ descriptor: Int32?) {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import SyncCore
 import SyncTransport
+import ZeroMQ
 
 /// `syncd push`: edits from files, a tree, standard input or a git history.
 struct PushCommand: AsyncParsableCommand {
@@ -13,13 +14,17 @@ struct PushCommand: AsyncParsableCommand {
               syncd push --project demo --root site            the tree below site/
               syncd push --project demo --root site index.html   one file of it
               syncd push --project demo --root site --delete old.css   its removal
+              syncd push --project demo --root site --mirror --exclude node_modules --wait   the \
+            tree, and the removal of what it no longer has
               echo hello | syncd push --project demo --stdin notes/hello.txt
               syncd push --project demo --git . --first-parent --wait   a repository's history
               syncd push --project demo --git . HEAD~20..HEAD   a part of it
 
             What can't be an edit (symbolic links, submodules, invalid names, files over 16 MiB, two \
             names that Unicode normalisation makes one) is counted and listed, and does not fail the \
-            push. Exit code 2: some edits were refused; 3: with --wait, not everything is visible.
+            push. Exit code 0: every edit was accepted, and with --wait is visible; 1: with --wait, \
+            some are not, listed with their causes; 2: some edits were refused; 69: the coordinator \
+            does not answer; 130: interrupted.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -46,20 +51,31 @@ struct PushCommand: AsyncParsableCommand {
     @Flag(help: "Push named paths that do not exist as deletes.")
     var delete = false
 
+    @Flag(help: "Delete what the project has and the tree no longer has; needs --store.")
+    var mirror = false
+
+    @Option(help: "Leave out what matches, as node_modules, '*.log' or build/; may be repeated.")
+    var exclude: [String] = []
+
     @Option(help: "Sandbox to attach to the project, as local:NAME; may be repeated.")
     var target: [String] = []
 
-    @Flag(help: "Wait until everything of the project is visible.")
+    @Flag(help: "Wait until every edit is visible.")
     var wait = false
 
     @Option(help: "With --wait: give up after so many seconds.")
     var timeout: Int = 600
+
+    @Option(help: "Give up when the coordinator is silent for so many seconds.")
+    var silence: Int = 30
 
     @Option(help: "Name of the producer, for people (syncd).")
     var name: String = "syncd"
 
     @Flag(help: "Print the result as one JSON object.")
     var json = false
+
+    @OptionGroup var store: StoreOptions
 
     @Argument(help: "Paths below --root; or, with --git, a revision or range.")
     var paths: [String] = []
@@ -77,29 +93,61 @@ struct PushCommand: AsyncParsableCommand {
                 }
                 return url
             }
-            let steps = try source()
+            try validateChoice()
             let endpoint = intake.endpoint(settings)
-            var summary = try await CommandLink.with(endpoint, project: project, name: name) {
-                try await PushRun(producer: $0, targets: targets).push(steps)
+            let summary = try await CommandLink.with(endpoint, project: project, name: name) {
+                try await push(over: $0, targets: targets, settings)
             }
-            var outcome: Barrier.Outcome?
-            if wait {
-                let barrier = Barrier(project: project, prefix: "", patience: .seconds(timeout))
-                outcome = try await CommandLink.with(endpoint, project: project) {
-                    try await barrier.wait($0)
-                }
-                summary.visible = outcome?.visible
-            }
-            try tell(summary, outcome)
+            try tell(summary)
         }
     }
 
-    private func source() throws -> StepStream {
+    private func push(
+        over producer: Producer, targets: [TargetURL], _ settings: Settings
+    ) async throws -> PushSummary {
+        let books = PushBooks(producer)
+        let silenceMax = Duration.seconds(silence)
+        let (doesWait, patience) = (wait, Duration.seconds(timeout))
+        let steps = try await source(producer, settings, silenceMax)
+        let run = PushRun(
+            producer: producer, books: books, targets: targets, filter: PathFilter(exclude),
+            silenceMax: silenceMax)
+        async let kept: Void = books.keep(producer.updates)
+        let isInterrupted = try await Interruption.watch {
+            try await run.push(steps)
+            guard doesWait else { return }
+            let waiting = PushWait(
+                producer: producer, newest: await books.newest, patience: patience,
+                silenceMax: silenceMax)
+            await books.waited(try await waiting.wait())
+        }
+        await producer.loop.stop()
+        await kept
+        var summary = await books.summary
+        summary.interrupted = isInterrupted
+        return summary
+    }
+
+    private func validateChoice() throws {
+        if git != nil, stdin != nil || paths.count > 1 {
+            throw Trouble("--git takes at most one revision or range.", code: .usage)
+        }
+        if mirror, git != nil || stdin != nil || delete {
+            throw Trouble("--mirror goes with a tree only: --root DIR [PATH …].", code: .usage)
+        }
+        if delete, paths.isEmpty {
+            throw Trouble("--delete needs the paths that are gone.", code: .usage)
+        }
+        guard silence > 0, timeout > 0 else {
+            throw Trouble("--silence and --timeout are seconds, 1 at least.", code: .usage)
+        }
+    }
+
+    private func source(
+        _ producer: Producer, _ settings: Settings, _ silenceMax: Duration
+    ) async throws -> StepStream {
         let limit = WireLimits().contentBytesMax
         if let git {
-            guard paths.count <= 1, stdin == nil else {
-                throw Trouble("--git takes at most one revision or range.", code: .usage)
-            }
             return GitHistorySource(
                 repository: git, range: paths.first ?? "", isFirstParent: firstParent,
                 contentBytesMax: limit
@@ -109,41 +157,45 @@ struct PushCommand: AsyncParsableCommand {
             let path = try editPath(stdin)
             let isExecutable = executable
             return StepStream { yield in
-                let data = FileHandle.standardInput.readDataToEndOfFile()
+                // One byte more than allowed tells that there is more; the rest is not read.
+                let data = try FileHandle.standardInput.read(upToCount: limit + 1) ?? Data()
+                guard data.count <= limit else {
+                    throw Trouble(
+                        "Standard input has more than the \(limit) bytes that a file may have.",
+                        code: .refused)
+                }
                 _ = yield(
                     .edit(path, .put(Content([UInt8](data)), isExecutable: isExecutable)))
             }
         }
-        let root = root ?? FileManager.default.currentDirectoryPath
-        return TreeSource(
-            root: root, paths: paths, contentBytesMax: limit, deletesMissing: delete
-        ).steps()
+        var tree = TreeSource(
+            root: root ?? FileManager.default.currentDirectoryPath, paths: paths,
+            contentBytesMax: limit, deletesMissing: delete)
+        tree.filter = PathFilter(exclude)
+        if mirror {
+            let files = ProjectFiles(producer: producer, patience: silenceMax)
+            tree.mirrored = try await files.paths(store, settings)
+        }
+        return tree.steps()
     }
 
-    private func tell(_ summary: PushRun.Summary, _ outcome: Barrier.Outcome?) throws {
+    private func tell(_ summary: PushSummary) throws {
         if json {
             try Terminal.say(json: summary)
         } else {
-            var line = "\(summary.pushed) edits pushed to \(summary.project)"
-            if summary.commits > 0 { line += " from \(summary.commits) commits" }
-            line += ": \(summary.accepted) accepted"
-            if summary.dropped > 0 { line += ", \(summary.dropped) replaced by newer ones unsent" }
-            if summary.refused > 0 { line += ", \(summary.refused) refused" }
-            if summary.unknown > 0 { line += ", \(summary.unknown) without an answer" }
-            if summary.visible == true { line += "; all visible" }
-            Terminal.say(line)
-            for line in summary.skipped.lines + summary.refusals { Terminal.say(line) }
+            for line in summary.lines { Terminal.say(line) }
         }
-        if let outcome, !outcome.visible {
-            for cause in outcome.causes.prefix(10) {
-                Terminal.complain("\(cause.path) is \(cause.state): \(cause.code): \(cause.reason)")
-            }
-            throw Trouble(
-                "\(outcome.count) files can't become visible now.", code: .notVisible)
-        }
+        if summary.interrupted { throw ExitCode(130) }
         if !summary.isComplete {
             throw Trouble("Not every edit was accepted.", code: .refused)
         }
+        guard let count = summary.failed, count > 0 else { return }
+        for cause in summary.failures {
+            Terminal.complain("\(cause.path) is \(cause.state): \(cause.code): \(cause.reason)")
+        }
+        throw Trouble(
+            "\(count) files of this push are not visible; see 'syncd queue --project "
+                + "\(summary.project)'.")
     }
 }
 
@@ -158,6 +210,10 @@ struct FlushCommand: AsyncParsableCommand {
 
             EXAMPLE
               syncd flush --project demo --prefix src --timeout 60
+
+            EXIT CODES
+              0 everything is visible · 1 no answer · 3 some can't become visible now (one line each on \
+            standard error: path, state, cause), or not within --timeout · 64 wrong usage
             """)
 
     @OptionGroup var common: CommonOptions

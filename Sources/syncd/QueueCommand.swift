@@ -9,13 +9,21 @@ struct QueueCommand: AsyncParsableCommand {
         commandName: "queue",
         abstract: "Shows what waits, what is in hand, what failed, and who the workers are.",
         discussion: """
+            With --project it shows each sandbox (since when it holds everything, or since when and why \
+            not, and when it is probed next) and each file that is not at rest: what is accepted, which \
+            version is stored, where it is visible and where not, which attempt comes when, and why.
+
             EXAMPLES
               syncd queue
-              syncd queue --project demo --json
+              syncd queue --project demo
+              syncd queue --project demo src/App.tsx --json
             """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var intake: IntakeOptions
+
+    @Argument(help: "With --project: this file, or what lies below this folder.")
+    var path: String?
 
     @Option(help: "Only this project, with its files.")
     var project: String?
@@ -33,6 +41,10 @@ struct QueueCommand: AsyncParsableCommand {
         try await reporting {
             let settings = try await common.settings()
             let project = try project.map { try projectName($0) }
+            if path != nil, project == nil {
+                throw Trouble("A path needs a project; give --project.", code: .usage)
+            }
+            let prefix = try path.map { try editPath($0).text } ?? prefix
             let reply = try await CommandLink.with(intake.endpoint(settings)) { producer in
                 try await producer.ask(
                     .queue(project: project, prefix: prefix, after: "", countMax: max),
@@ -65,7 +77,8 @@ struct QueueCommand: AsyncParsableCommand {
                 ]))
         }
         Terminal.say("")
-        Terminal.say(row(["PROJECT", "WAITING", "IN HAND", "RETRYING", "PARKED", "FAILED", "SANDBOXES"]))
+        Terminal.say(
+            row(["PROJECT", "WAITING", "IN HAND", "RETRYING", "PARKED", "FAILED", "SANDBOXES"]))
         for project in report.projects {
             let counts = project.counts
             let targets = project.targets.map {
@@ -78,11 +91,15 @@ struct QueueCommand: AsyncParsableCommand {
                     String(counts.failed), targets.joined(separator: " "),
                 ]))
         }
-        if report.files.isEmpty { return }
+        guard let project = report.projects.first, self.project != nil else { return }
+        Terminal.say("")
+        for target in project.targets { Terminal.say(QueueText.line(target)) }
         Terminal.say("")
         for file in report.files {
-            let cause = file.code.isEmpty ? "" : "  \(file.code): \(file.reason)"
-            Terminal.say("\(file.state)  \(file.path)  sequence \(file.sequence)\(cause)")
+            for line in QueueText.lines(file) { Terminal.say(line) }
+        }
+        if report.files.isEmpty {
+            Terminal.say("nothing \(path.map { "at or below \($0) " } ?? "")waits or failed")
         }
         if report.next != nil { Terminal.say("… and more; see --max and --prefix") }
     }
@@ -90,7 +107,8 @@ struct QueueCommand: AsyncParsableCommand {
     private func row(_ cells: [String]) -> String {
         cells.enumerated().map { place, cell in
             place == cells.count - 1
-                ? cell : cell.padding(toLength: Swift.max(cell.count + 2, 12), withPad: " ", startingAt: 0)
+                ? cell
+                : cell.padding(toLength: Swift.max(cell.count + 2, 12), withPad: " ", startingAt: 0)
         }.joined()
     }
 }

@@ -2,61 +2,130 @@ import ArgumentParser
 import Configuration
 import Foundation
 import SyncCore
+import SyncTransport
 import SystemPackage
 
 /// Flags over environment over file.
 ///
 /// A setting `intake` is the flag `--intake`, the variable `SYNCD_INTAKE`, and the key `intake` in
-/// the object `syncd` of the JSON file.
+/// the object `syncd` of the JSON file. Every value is read as text first, whatever it is in the
+/// file, so that one that makes no sense is told and never taken for a missing one.
 struct Settings: Sendable {
-    private let reader: ConfigReader
+    private let environment: ConfigReader
+    private let file: ConfigReader?
+    /// What `--set` says, by key.
+    private var assigned: [String: String] = [:]
+
+    private init(environment: ConfigReader, file: ConfigReader?) {
+        self.environment = environment
+        self.file = file
+    }
 
     /// Reads the environment and, if one is named, the file.
     static func load(file: String?) async throws -> Settings {
-        let environment = EnvironmentVariablesProvider()
-        var providers: [any ConfigProvider] = [environment]
-        let named =
-            file ?? ConfigReader(provider: environment).string(forKey: "syncd.config")
-        if let named {
-            do {
-                providers.append(
-                    try await FileProvider<JSONSnapshot>(filePath: FilePath(named)))
-            } catch {
-                throw Trouble(
-                    "The configuration file \(named) can't be read: \(error). Give a JSON file with "
-                        + "an object named \"syncd\".", code: .configuration)
-            }
+        let environment = ConfigReader(provider: EnvironmentVariablesProvider())
+        guard let named = file ?? environment.string(forKey: "syncd.config") else {
+            return Settings(environment: environment, file: nil)
         }
-        return Settings(reader: ConfigReader(providers: providers))
+        do {
+            try check(file: named)
+            let provider = try await FileProvider<JSONSnapshot>(filePath: FilePath(named))
+            return Settings(environment: environment, file: ConfigReader(provider: provider))
+        } catch let trouble as Trouble {
+            throw trouble
+        } catch {
+            throw Trouble(
+                "The configuration file \(named) can't be read: \(error). Give a JSON file with an "
+                    + "object named \"syncd\".", code: .configuration)
+        }
+    }
+
+    /// Refuses a file without the object, and keys that nobody reads: they would be typing errors.
+    private static func check(file: String) throws {
+        let data = try Data(contentsOf: URL(fileURLWithPath: file))
+        let top = try JSONSerialization.jsonObject(with: data) as? [String: Any]
+        guard let object = top?["syncd"] as? [String: Any] else {
+            throw Trouble(
+                "The configuration file \(file) has no object \"syncd\"; write "
+                    + "{\"syncd\": {\"intake\": \"tcp://127.0.0.1:7461\"}}.",
+                code: .configuration)
+        }
+        let unknown = object.keys.filter { !SettingCatalog.keys.contains($0) }.sorted()
+        guard unknown.isEmpty else {
+            throw Trouble(
+                "The configuration file \(file) sets \(unknown.joined(separator: ", ")), which "
+                    + "nobody reads; 'syncd settings' lists what can be set.",
+                code: .configuration)
+        }
+    }
+
+    /// The same settings under what `--set KEY=VALUE` says.
+    func setting(_ pairs: [String]) throws -> Settings {
+        var settings = self
+        for pair in pairs {
+            let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2, SettingCatalog.limitKeys.contains(parts[0]) else {
+                throw Trouble(
+                    "--set \(pair) names no limit; write --set KEY=VALUE with a key that "
+                        + "'syncd settings' lists.", code: .configuration)
+            }
+            settings.assigned[parts[0]] = parts[1]
+        }
+        return settings
     }
 
     /// A text: the flag if it is given, else environment, else file.
     func text(_ key: String, _ flag: String?) -> String? {
-        flag ?? reader.string(forKey: ConfigKey("syncd.\(key)"))
+        if let flag = flag ?? assigned[key] { return flag }
+        let name = ConfigKey("syncd.\(key)")
+        if let text = environment.string(forKey: name) { return text }
+        guard let file else { return nil }
+        if let text = file.string(forKey: name) { return text }
+        if let number = file.int(forKey: name) { return String(number) }
+        if let bool = file.bool(forKey: name) { return bool ? "true" : "false" }
+        if let number = file.double(forKey: name) { return String(number) }
+        if let numbers = file.intArray(forKey: name) {
+            return numbers.map(String.init).joined(separator: ",")
+        }
+        return file.stringArray(forKey: name).map { $0.joined(separator: ",") }
     }
 
     /// A text that must be given somewhere.
     func required(_ key: String, _ flag: String?, for purpose: String) throws -> String {
         if let text = text(key, flag) { return text }
-        let variable = "SYNCD_" + key.replacingOccurrences(of: "-", with: "_").uppercased()
         throw Trouble(
-            "\(purpose) is missing; give --\(key) or set \(variable).", code: .usage)
+            "\(purpose) is missing; give --\(key) or set \(Self.variable(key)).", code: .usage)
     }
 
     /// A whole number in a range.
     func number(_ key: String, _ flag: Int?, in range: ClosedRange<Int>) throws -> Int? {
-        guard let value = flag ?? reader.int(forKey: ConfigKey("syncd.\(key)")) else { return nil }
-        guard range.contains(value) else {
+        guard let text = text(key, flag.map { String($0) }) else { return nil }
+        guard let value = Int(text), range.contains(value) else {
             throw Trouble(
-                "--\(key) is \(value), outside \(range.lowerBound) to \(range.upperBound).",
-                code: .usage)
+                "\(key) is '\(text)' (by flag, \(Self.variable(key)) or configuration file); give "
+                    + "a whole number from \(range.lowerBound) to \(range.upperBound).",
+                code: .configuration)
         }
         return value
     }
 
     /// A yes or no.
-    func flag(_ key: String, _ flag: Bool) -> Bool {
-        flag || reader.bool(forKey: ConfigKey("syncd.\(key)"), default: false)
+    func flag(_ key: String, _ flag: Bool) throws -> Bool {
+        if flag { return true }
+        guard let text = text(key, nil) else { return false }
+        switch text.lowercased() {
+        case "true", "yes", "1", "on": return true
+        case "false", "no", "0", "off", "": return false
+        case let other:
+            throw Trouble(
+                "\(key) is '\(other)' (\(Self.variable(key)) or configuration file); give true "
+                    + "or false.", code: .configuration)
+        }
+    }
+
+    /// The environment variable of a key.
+    static func variable(_ key: String) -> String {
+        "SYNCD_" + key.replacingOccurrences(of: "-", with: "_").uppercased()
     }
 }
 
@@ -68,6 +137,7 @@ struct Trouble: Error, CustomStringConvertible {
         case refused = 2
         case notVisible = 3
         case usage = 64
+        case unavailable = 69
         case replaced = 75
         case configuration = 78
     }
@@ -92,19 +162,37 @@ func reporting(_ body: () async throws -> Void) async throws {
         throw ExitCode(trouble.code.rawValue)
     } catch let error as JournalError {
         Terminal.complain(error.message)
-        throw ExitCode(
-            error.code == .held ? Trouble.Code.configuration.rawValue : Trouble.Code.failed.rawValue
-        )
+        throw ExitCode(exitCode(of: error).rawValue)
+    } catch let silence as Producer.Silence {
+        Terminal.complain(silence.description)
+        throw ExitCode(Trouble.Code.unavailable.rawValue)
     } catch let error as StoreError {
         Terminal.complain(error.message)
-        throw ExitCode(Trouble.Code.failed.rawValue)
+        throw ExitCode(exitCode(of: error).rawValue)
     } catch let error as SandboxError {
         Terminal.complain(error.message)
-        throw ExitCode(Trouble.Code.failed.rawValue)
+        throw ExitCode(
+            (error.failureClass == .target ? Trouble.Code.unavailable : .failed).rawValue)
     } catch let exit as ExitCode {
         throw exit
     } catch {
         Terminal.complain("\(error)")
         throw ExitCode(Trouble.Code.failed.rawValue)
+    }
+}
+
+private func exitCode(of error: JournalError) -> Trouble.Code {
+    switch error.code {
+    case .unavailable: .unavailable
+    case .fatal: .failed
+    case .held: .configuration
+    }
+}
+
+private func exitCode(of error: StoreError) -> Trouble.Code {
+    switch error.code {
+    case .unavailable: .unavailable
+    case .corrupt: .failed
+    case .foreign: .configuration
     }
 }

@@ -4,7 +4,7 @@ import SyncCore
 import SyncStore
 
 /// Opens the store for reading and closes it again.
-private func reading<R: Sendable>(
+func reading<R: Sendable>(
     _ options: StoreOptions, _ settings: Settings, _ body: (SQLiteStore) async throws -> R
 ) async throws -> R {
     let url = try settings.required("store", options.store, for: "The store")
@@ -61,7 +61,11 @@ struct GetCommand: AsyncParsableCommand {
 struct HistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history",
-        abstract: "Lists the kept versions of a file, newest first.")
+        abstract: "Lists the kept versions of a file, newest first.",
+        discussion: """
+            EXAMPLE
+              syncd history --store sqlite:/var/lib/syncd/store.db --project demo index.html
+            """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var store: StoreOptions
@@ -115,7 +119,11 @@ struct HistoryCommand: AsyncParsableCommand {
 struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls",
-        abstract: "Lists a project's files, as the store has them.")
+        abstract: "Lists a project's files, as the store has them.",
+        discussion: """
+            EXAMPLE
+              syncd ls --store sqlite:/var/lib/syncd/store.db --project demo --json
+            """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var store: StoreOptions

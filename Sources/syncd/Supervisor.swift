@@ -23,9 +23,9 @@ struct SupervisorPlan: Sendable {
 
 /// Keeps the children of `syncd up` running, and stops them in order.
 ///
-/// A worker that died is reported by the random token of its life, never by its label: the label may
-/// belong to its successor already. An expelled worker (stopped, or cut off) is killed, because a
-/// stopped process in a transaction of the shared store would hold up all others (trace B2).
+/// A worker that died is reported by the random token of its life, never by its label: the label
+/// may belong to its successor already. An expelled worker (stopped, or cut off) is killed, because
+/// a stopped process in a transaction of the shared store would hold up all others (trace B2).
 final class Supervisor: Service {
     private let plan: SupervisorPlan
     private let logger: Logger
@@ -33,8 +33,13 @@ final class Supervisor: Service {
 
     private struct State {
         var isStopping = false
+        /// A second signal came, or something can't go on: nothing is waited for.
+        var isForced = false
         var coordinator: ChildProcess?
         var workers: [UInt64: ChildProcess] = [:]
+        /// Lives that were killed because they had been expelled: their deaths prove nothing
+        /// against the files that they had in hand.
+        var killed: Set<UInt64> = []
     }
 
     init(_ plan: SupervisorPlan, logger: Logger) {
@@ -107,19 +112,27 @@ final class Supervisor: Service {
     }
 
     private func killExpelled(_ life: UInt64) {
-        guard let child = state.withLock({ $0.workers[life] }) else { return }
+        let child = state.withLock { state in
+            if state.workers[life] != nil { state.killed.insert(life) }
+            return state.workers[life]
+        }
+        guard let child else { return }
         logger.warning("killing an expelled worker", metadata: ["pid": "\(child.pid)"])
         child.signal(SIGKILL)
     }
 
-    /// Something can't go on: no child may be left behind.
-    private func killAll() {
+    /// Takes the road of a crash: no child may be left behind, none is waited for.
+    func killAll() {
         let children = state.withLock { state in
             state.isStopping = true
+            state.isForced = true
             return Array(state.workers.values) + (state.coordinator.map { [$0] } ?? [])
         }
         for child in children { child.signal(SIGKILL) }
     }
+
+    /// Whether children were killed because a second signal came.
+    var wasForced: Bool { state.withLock { $0.isForced } }
 
     /// Drains the workers; the coordinator goes when the last one has gone.
     private func stopWorkers() {
@@ -141,14 +154,18 @@ final class Supervisor: Service {
                 plan.coordinator + ["--parent-fd", String(ChildProcess.pipeDescriptor)],
                 pipe: pipe)
             logger.info("coordinator started", metadata: ["pid": "\(child.pid)"])
-            state.withLock { $0.coordinator = child }
+            let isForced = state.withLock { state in
+                state.coordinator = child
+                return state.isForced
+            }
+            if isForced { child.signal(SIGKILL) }
             let ending = await child.ending()
             let isStopping = state.withLock { state in
                 state.coordinator = nil
                 return state.isStopping
             }
             if isStopping { return }
-            if ending == .exited(Trouble.Code.configuration.rawValue) {
+            if ending.isFinal {
                 throw Trouble(
                     "The coordinator can't run as it is configured; see its message above.",
                     code: .configuration)
@@ -169,28 +186,35 @@ final class Supervisor: Service {
                 ], pipe: pipe)
             logger.info(
                 "worker started", metadata: ["worker": "\(label)", "pid": "\(child.pid)"])
-            let isLate = state.withLock { state in
+            let (isLate, isForced) = state.withLock { state in
                 state.workers[life] = child
-                return state.isStopping
+                return (state.isStopping, state.isForced)
             }
-            if isLate { child.signal(SIGTERM) }
+            if isLate { child.signal(isForced ? SIGKILL : SIGTERM) }
             let ending = await child.ending()
-            let last = state.withLock { state in
+            let (isOver, last) = state.withLock { state in
                 state.workers[life] = nil
-                return state.isStopping && state.workers.isEmpty ? state.coordinator : nil
+                // Told to end once: a second signal would be taken for impatience.
+                let isLast = state.isStopping && state.workers.isEmpty
+                return (state.isForced, isLast ? state.coordinator : nil)
             }
+            if isOver { return }
             if ending != .exited(0) { await report(life, ending, label, reporter) }
-            if let last {
-                last.signal(SIGTERM)
-                return
-            }
+            last?.signal(SIGTERM)
             if state.withLock({ $0.isStopping }) { return }
-            if ending == .exited(Trouble.Code.configuration.rawValue) {
+            switch ending {
+            case .exited(Trouble.Code.configuration.rawValue):
                 throw Trouble(
                     "Worker \(label) can't run as it is configured; see its message above.",
                     code: .configuration)
+            case .exited(Trouble.Code.replaced.rawValue):
+                // Started again it would replace the one that replaced it, and so on for ever.
+                logger.error(
+                    "another process took this worker's label; it is not started again",
+                    metadata: ["worker": "\(label)"])
+                return
+            case .exited, .signalled: try await restarts.pause()
             }
-            try await restarts.pause()
         }
     }
 
@@ -198,8 +222,9 @@ final class Supervisor: Service {
         _ life: UInt64, _ ending: ChildProcess.Ending, _ label: String, _ reporter: Producer
     ) async {
         logger.error("worker ended (\(ending))", metadata: ["worker": "\(label)"])
+        let isKilled = state.withLock { $0.killed.remove(life) != nil }
         do {
-            _ = try await reporter.ask(.died(life: life), patience: .seconds(5))
+            _ = try await reporter.ask(.died(life: life, isKilled: isKilled), patience: .seconds(5))
         } catch {
             // Without the report its files move on when its lease has run out.
             logger.warning("its death could not be reported: \(error)")

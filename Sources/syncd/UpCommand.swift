@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import ServiceLifecycle
 import SyncCore
+import SyncStore
 import SyncTransport
 import UnixSignals
 
@@ -13,7 +14,8 @@ struct UpCommand: AsyncParsableCommand {
         abstract: "Runs a coordinator and workers on this machine.",
         discussion: """
             Children that die are started again; an expelled worker is killed and its death reported, \
-            so that its files move on at once. One Ctrl-C stops all, in order.
+            so that its files move on at once. One Ctrl-C stops all, in order; a second one does not \
+            wait.
 
             EXAMPLE
               syncd up --data /var/lib/syncd --workers 4
@@ -23,6 +25,7 @@ struct UpCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var log: LogOptions
+    @OptionGroup var limits: LimitOptions
 
     @Option(help: "Directory that holds everything (SYNCD_DATA).")
     var data: String?
@@ -45,6 +48,9 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Waits before the retries in milliseconds, by commas (SYNCD_RETRY_MS).")
     var retryMs: String?
 
+    @Option(help: "Time for one write in milliseconds, 100 to 600000 (SYNCD_ATTEMPT_MS; 30000).")
+    var attemptMs: Int?
+
     @Flag(help: "Fsync files in local sandboxes; else they are refilled after a machine restart.")
     var fsync = false
 
@@ -55,7 +61,7 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let settings = try await common.settings()
+            let settings = try await common.settings().setting(limits.pairs)
             let logger = try log.logger("up", settings)
             ParentPipe.watch(parentFd)
             let data = try settings.required("data", data, for: "The data directory")
@@ -63,12 +69,14 @@ struct UpCommand: AsyncParsableCommand {
             try makeDirectory(data + "/sandboxes")
             let plan = SupervisorPlan(
                 coordinator: try coordinatorArguments(data, settings),
-                worker: workerArguments(data, settings),
+                worker: try workerArguments(data, settings),
                 workerCount: try settings.number("workers", workers, in: 1...256) ?? 2,
                 intake: settings.text("intake", intake) ?? "tcp://127.0.0.1:7461",
                 status: settings.text("status", status) ?? "tcp://127.0.0.1:7463")
             let supervisor = Supervisor(plan, logger: logger)
-            try await ServiceGroup(
+            let lock = try await hold(data)
+            defer { lock.release() }
+            let services = ServiceGroup(
                 configuration: .init(
                     services: [
                         .init(
@@ -76,8 +84,52 @@ struct UpCommand: AsyncParsableCommand {
                             successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-            ).run()
+                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+            try await serve(services) {
+                logger.warning("a second signal: ending without waiting")
+                supervisor.killAll()
+            }
+            if supervisor.wasForced {
+                throw Trouble(
+                    "Stopped by a second signal before everything was drained; nothing is lost, "
+                        + "and the next start goes on.")
+            }
+        }
+    }
+
+    /// Makes sure that nobody else runs in the directory before any child is started: workers of a
+    /// second `up` would take the labels of the first one's.
+    private func hold(_ data: String) async throws -> LockFile {
+        let lock = try lock("\(data)/up.lock", data, nobody: "another 'syncd up'")
+        // Children of an `up` that was killed alone are ending; a coordinator that somebody started
+        // by itself stays.
+        let end = ContinuousClock.now + .seconds(3)
+        while true {
+            do {
+                try self.lock("\(data)/journal.db.lock", data, nobody: "a coordinator").release()
+                return lock
+            } catch {
+                guard ContinuousClock.now < end else { throw error }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
+    }
+
+    private func lock(_ file: String, _ data: String, nobody: String) throws -> LockFile {
+        do {
+            return try LockFile(file)
+        } catch {
+            switch error {
+            case .held(let process):
+                let holder = process.map { "\(nobody) (process \($0))" } ?? nobody
+                throw Trouble(
+                    "The data directory \(data) is in use by \(holder). Stop that first, or give "
+                        + "--data another directory.", code: .configuration)
+            case .failed(let code):
+                throw Trouble(
+                    "Could not lock \(file): \(String(cString: strerror(code))). Give --data a "
+                        + "place that can be written.", code: .configuration)
+            }
         }
     }
 
@@ -92,7 +144,7 @@ struct UpCommand: AsyncParsableCommand {
         }
     }
 
-    private func logArguments(_ settings: Settings) -> [String] {
+    private func sharedArguments(_ settings: Settings) throws -> [String] {
         var arguments: [String] = []
         if let format = settings.text("log-format", log.logFormat) {
             arguments += ["--log-format", format]
@@ -101,8 +153,8 @@ struct UpCommand: AsyncParsableCommand {
             arguments += ["--log-level", level]
         }
         if let file = common.config { arguments += ["--config", file] }
-        if settings.flag("insecure", insecure) { arguments.append("--insecure") }
-        return arguments
+        if try settings.flag("insecure", insecure) { arguments.append("--insecure") }
+        return arguments + limits.arguments
     }
 
     private func coordinatorArguments(_ data: String, _ settings: Settings) throws -> [String] {
@@ -112,17 +164,18 @@ struct UpCommand: AsyncParsableCommand {
         if let status { arguments += ["--status", status] }
         if let leaseMs { arguments += ["--lease-ms", String(leaseMs)] }
         if let retryMs { arguments += ["--retry-ms", retryMs] }
-        return arguments + logArguments(settings)
+        return try arguments + sharedArguments(settings)
     }
 
-    private func workerArguments(_ data: String, _ settings: Settings) -> [String] {
+    private func workerArguments(_ data: String, _ settings: Settings) throws -> [String] {
         let endpoint =
             settings.text("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
         var arguments = [
             "worker", "--coordinator", endpoint, "--store", "sqlite:\(data)/store.db",
             "--local-root", "\(data)/sandboxes",
         ]
-        if settings.flag("fsync", fsync) { arguments.append("--fsync") }
-        return arguments + logArguments(settings)
+        if try settings.flag("fsync", fsync) { arguments.append("--fsync") }
+        if let attemptMs { arguments += ["--attempt-ms", String(attemptMs)] }
+        return try arguments + sharedArguments(settings)
     }
 }

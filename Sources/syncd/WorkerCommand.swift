@@ -17,7 +17,7 @@ struct WorkerCommand: AsyncParsableCommand {
         abstract: "Applies edits to the store and writes them into sandboxes.",
         discussion: """
             EXAMPLE
-              syncd worker --coordinator tcp://127.0.0.1:7462 --store sqlite:/var/lib/syncd/store.db \
+              syncd worker --store sqlite:/var/lib/syncd/store.db \
             --local-root /var/lib/syncd/sandboxes --id w1
 
             SIGTERM drains: nothing new is taken, what is in hand is finished and told, exit 0.
@@ -25,6 +25,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var log: LogOptions
+    @OptionGroup var limits: LimitOptions
 
     @Option(help: "The coordinator's endpoint for workers (SYNCD_COORDINATOR).")
     var coordinator: String?
@@ -41,6 +42,9 @@ struct WorkerCommand: AsyncParsableCommand {
     @Option(help: "Assignments at once, 1 to 4096 (SYNCD_CAPACITY; 256).")
     var capacity: Int?
 
+    @Option(help: "Time for one write in milliseconds, 100 to 600000 (SYNCD_ATTEMPT_MS; 30000).")
+    var attemptMs: Int?
+
     @Option(help: "Versions kept of each file, 1 to 1000 (SYNCD_VERSIONS; 10).")
     var versions: Int?
 
@@ -55,42 +59,52 @@ struct WorkerCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let settings = try await common.settings()
+            let settings = try await common.settings().setting(limits.pairs)
             var logger = try log.logger("worker", settings)
             ParentPipe.watch(parentFd)
+            DescriptorLimit.raise(logger)
             let endpoint = settings.text("coordinator", coordinator) ?? "tcp://127.0.0.1:7462"
             if let refusal = EndpointPolicy.refusal(
-                of: endpoint, isInsecureAllowed: settings.flag("insecure", insecure))
+                of: endpoint, isInsecureAllowed: try settings.flag("insecure", insecure))
             {
                 throw Trouble(refusal, code: .configuration)
             }
             let label = try label(settings)
             logger[metadataKey: "worker"] = "\(label)"
-            let store = try await openStore(settings)
+            for limit in SettingCatalog.worker { try limit.check(settings) }
+            var sizes = PortSizes()
+            for limit in SettingCatalog.ports {
+                let flag = limit.key == "versions" ? versions : nil
+                try limit.apply(settings, to: &sizes, flag: flag)
+            }
+            let store = try await openStore(settings, sizes)
             let root = try settings.required("local-root", localRoot, for: "The local root")
-            let isSynced = settings.flag("fsync", fsync)
-            let sandboxes = LocalDirectoryProvider(root: root, fsync: isSynced)
-            var worker = WorkerSettings(
-                label: label, life: drawnLife(), bootID: try bootID(),
+            let isSynced = try settings.flag("fsync", fsync)
+            let sandboxes = LocalDirectoryProvider(
+                root: root, fsync: isSynced, threads: sizes.threads,
+                openStagesMax: sizes.openStages)
+            let worker = WorkerSettings(
+                label: label, life: drawnLife(), bootID: try bootID(settings),
                 localRootID: try await sandboxes.localRootID(), schemes: sandboxes.schemes)
-            if let capacity = try settings.number("capacity", capacity, in: 1...4_096) {
-                worker.capacity = capacity
+            var configuration = WorkerConfiguration(
+                coordinator: endpoint, settings: worker, isLocalSynced: isSynced)
+            for limit in SettingCatalog.worker {
+                let flags = ["capacity": capacity, "attempt-ms": attemptMs]
+                try limit.apply(settings, to: &configuration, flag: flags[limit.key] ?? nil)
             }
             let exit = Mutex<WorkerExit?>(nil)
             let service = WorkerService(
-                WorkerConfiguration(
-                    coordinator: endpoint, settings: worker, isLocalSynced: isSynced),
-                store: store, sandboxes: sandboxes, logger: logger
+                configuration, store: store, sandboxes: sandboxes, logger: logger
             ) { reason in exit.withLock { $0 = reason } }
-            try await ServiceGroup(
+            let services = ServiceGroup(
                 configuration: .init(
                     services: [
                         .init(
                             service: service, successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
-            ).run()
+                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+            try await serve(services, atSecondSignal: endLikeACrash)
             await store.close()
             try end(exit.withLock { $0 }, logger)
         }
@@ -102,7 +116,8 @@ struct WorkerCommand: AsyncParsableCommand {
         case .drained: logger.info("drained")
         case .replaced(let sentence): throw Trouble(sentence, code: .replaced)
         case .refused(let code, let sentence):
-            throw Trouble("The pool refuses this worker (\(code)): \(sentence)", code: .configuration)
+            throw Trouble(
+                "The pool refuses this worker (\(code)): \(sentence)", code: .configuration)
         }
     }
 
@@ -120,15 +135,19 @@ struct WorkerCommand: AsyncParsableCommand {
         life.flatMap { Hexadecimal.value(of: $0) } ?? .random(in: .min ... .max)
     }
 
-    private func openStore(_ settings: Settings) async throws -> SQLiteStore {
+    private func openStore(
+        _ settings: Settings, _ sizes: PortSizes
+    ) async throws -> SQLiteStore {
         let url = try settings.required("store", store, for: "The store")
-        let versions = try settings.number("versions", versions, in: 1...1_000)
-        return try await SQLiteStore(
-            file: try storeFile(url), versionsKept: versions ?? SQLiteStore.versionsKeptDefault)
+        return try await SQLiteStore(file: try storeFile(url), versionsKept: sizes.versions)
     }
 
-    /// The kernel's id of this boot: local files that were not fsynced are doubted after another one.
-    private func bootID() throws -> String {
+    /// The kernel's id of this boot: local files that were not fsynced are doubted after another
+    /// one.
+    ///
+    /// `SYNCD_BOOT_ID` stands for another one, so that a restart of the machine can be rehearsed.
+    private func bootID(_ settings: Settings) throws -> String {
+        if let rehearsed = settings.text("boot-id", nil) { return rehearsed }
         let file = "/proc/sys/kernel/random/boot_id"
         guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
             throw Trouble("\(file) can't be read; mount /proc.", code: .configuration)

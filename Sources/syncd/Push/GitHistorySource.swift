@@ -4,10 +4,10 @@ import SyncCore
 /// A repository's history as edits: each commit's tree against the tree replayed before it.
 ///
 /// Commits come oldest first, parents before children. Each step is the difference between the
-/// former commit's tree and this one's (the first step: the whole tree), so that after each step the
-/// sandbox equals the commit, also where history branches and merges. Symbolic links, submodules,
-/// paths and sizes that can't be edits are left out and reported; of paths that NFC makes one, the
-/// lowest in byte order counts.
+/// former commit's tree and this one's (the first step: the whole tree), so that after each step
+/// the sandbox equals the commit, also where history branches and merges. Symbolic links,
+/// submodules, paths and sizes that can't be edits are left out and reported; of paths that NFC
+/// makes one, the lowest in byte order counts.
 struct GitHistorySource: Sendable {
     let repository: String
     /// Revisions as `git rev-list` takes them; HEAD when empty.
@@ -29,8 +29,10 @@ struct GitHistorySource: Sendable {
 
         /// Who counts at a path: the lowest regular file that is not too large.
         func winner(_ path: EditPath, contentBytesMax: Int) -> Blob? {
-            blobs[path]?.filter { $0.value.isRegular && sizes[$0.value.id, default: 0] <= contentBytesMax }
-                .min { $0.key.lexicographicallyPrecedes($1.key) }?.value
+            blobs[path]?.filter {
+                $0.value.isRegular && sizes[$0.value.id, default: 0] <= contentBytesMax
+            }
+            .min { $0.key.lexicographicallyPrecedes($1.key) }?.value
         }
     }
 

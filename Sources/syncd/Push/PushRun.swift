@@ -5,115 +5,83 @@ import ZeroMQ
 
 /// Pushes the steps of a source over one producer and keeps the books.
 struct PushRun {
-    /// What became of everything that was pushed.
-    struct Summary: Codable, Sendable {
-        var project: String
-        var producer: String
-        var pushed = 0
-        var accepted = 0
-        var dropped = 0
-        var refused = 0
-        var unknown = 0
-        var commits = 0
-        var bytes = 0
-        var lastSequence: UInt64 = 0
-        var visible: Bool?
-        var skipped = SkippedReport()
-        var refusals: [String] = []
-
-        /// Whether every edit was accepted, or overtaken by a newer one of this run.
-        var isComplete: Bool { refused == 0 && unknown == 0 }
-    }
+    /// How often it is looked whether the coordinator still answers.
+    private static let lookInterval: Duration = .milliseconds(250)
+    /// After this time without an answer a person is told.
+    private static let complaintAfter: Duration = .seconds(2)
 
     let producer: Producer
+    let books: PushBooks
     let targets: [TargetURL]
-    /// Edits that are expected, for the bar; nil when unknown.
-    var total: Int?
+    let filter: PathFilter
+    /// How long the coordinator may be silent while it owes an answer.
+    let silenceMax: Duration
 
-    /// Pushes everything; returns when each edit is answered.
-    func push(_ steps: StepStream) async throws -> Summary {
-        var summary = Summary(project: producer.project.text, producer: producer.id.text)
-        let answers = Answers()
-        let updates = producer.updates
-        async let counted: Void = answers.count(updates)
+    /// Pushes everything; returns when each edit is answered, or the task is cancelled.
+    ///
+    /// - Throws: `silent` when the coordinator does not answer.
+    func push(_ steps: StepStream) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await feed(steps)
+                await books.settle()
+            }
+            group.addTask { try await watchForSilence() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    private func feed(_ steps: StepStream) async throws {
         var bar = ProgressBar("push")
+        var isFirst = true
         for try await step in steps {
+            if Task.isCancelled { break }
             switch step {
             case .edit(let path, let change):
-                summary.pushed += 1
-                summary.bytes += change.byteCount
+                if filter.excludes(path.text) { continue }
                 // Targets are attached by the first edit; they stay the project's.
-                let named = summary.pushed == 1 ? targets : []
-                _ = await producer.submit(Edit(path: path, change: change, targets: named))
-            case .skipped(let entry): summary.skipped.add(entry)
+                let edit = Edit(path: path, change: change, targets: isFirst ? targets : [])
+                isFirst = false
+                await books.pushing(path, byteCount: change.byteCount)
+                _ = await producer.submit(edit)
+            case .skipped(let entry): await books.skipped(entry)
             case .commitEnd(_, let index, let count):
-                summary.commits = index
-                bar.draw(done: index, total: count, note: "commits, \(summary.pushed) edits")
+                await books.reached(commit: index)
+                bar.draw(done: index, total: count, note: "commits")
             }
-            if summary.commits == 0 { bar.draw(done: summary.pushed, total: total) }
+            let summary = await books.summary
+            if summary.commits == 0 { bar.draw(done: summary.pushed, total: nil, note: "edits") }
         }
-        await answers.reach(summary.pushed)
-        bar.draw(done: 1, total: 1, note: "\(summary.pushed) edits answered")
+        await books.settle()
+        if !Task.isCancelled {
+            let count = await books.summary.pushed
+            bar.draw(done: count, total: count, note: "edits answered")
+        }
         bar.finish()
-        await producer.loop.stop()
-        await counted
-        await answers.fill(&summary)
-        return summary
-    }
-}
-
-/// Counts answers as they come.
-actor Answers {
-    private var accepted = 0
-    private var dropped = 0
-    private var unknown = 0
-    private var refusals: [String] = []
-    private var refused = 0
-    private var lastSequence: UInt64 = 0
-    private var goal: (count: Int, done: CheckedContinuation<Void, Never>)?
-
-    private var answered: Int { accepted + dropped + refused + unknown }
-
-    /// Counts until the stream ends.
-    func count(_ updates: AsyncStream<ProducerMachine.Update>) async {
-        for await update in updates { take(update) }
-        goal?.done.resume()
-        goal = nil
     }
 
-    /// Waits until so many edits are answered.
-    func reach(_ count: Int) async {
-        if answered >= count { return }
-        await withCheckedContinuation { goal = (count, $0) }
-    }
-
-    /// Writes the counts down.
-    func fill(_ summary: inout PushRun.Summary) {
-        summary.accepted = accepted
-        summary.dropped = dropped
-        summary.refused = refused
-        summary.unknown = unknown
-        summary.refusals = refusals
-        summary.lastSequence = lastSequence
-    }
-
-    private func take(_ update: ProducerMachine.Update) {
-        switch update {
-        case .accepted(_, let sequence, _):
-            accepted += 1
-            lastSequence = max(lastSequence, sequence.value)
-        case .dropped: dropped += 1
-        case .rejected(_, let rejection) where rejection.code == .overtaken: dropped += 1
-        case .rejected(let number, let rejection):
-            refused += 1
-            if refusals.count < 10 {
-                refusals.append("#\(number): \(rejection.code.rawValue): \(rejection.sentence)")
+    private func watchForSilence() async throws {
+        var quietSince = ContinuousClock.now
+        var hasComplained = false
+        while true {
+            try await Task.sleep(for: Self.lookInterval)
+            let now = ContinuousClock.now
+            if await books.unansweredCount == 0 { quietSince = now }
+            if let heardAt = await producer.heardAt, heardAt > quietSince {
+                quietSince = heardAt
+                hasComplained = false
             }
-        case .unknown: unknown += 1
-        case .ended: return
+            let silence = now - quietSince
+            if silence >= silenceMax {
+                throw Producer.Silence(waited: silenceMax, endpoint: producer.endpoint)
+            }
+            if silence >= Self.complaintAfter, !hasComplained {
+                hasComplained = true
+                Terminal.complain(
+                    "the coordinator at \(producer.endpoint) does not answer; waiting up to "
+                        + "\(silenceMax.components.seconds) s")
+            }
         }
-        guard let waiting = goal, answered >= waiting.count else { return }
-        waiting.done.resume()
-        goal = nil
     }
 }

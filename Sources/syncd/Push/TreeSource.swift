@@ -5,51 +5,138 @@ import SyncCore
 ///
 /// Directories are walked without following symbolic links; `.git` and `.syncd` are left out.
 struct TreeSource: Sendable {
+    /// What the walk meets.
+    private enum Entry {
+        case file(EditPath, full: String, stat)
+        /// Can't be an edit.
+        case skipped(SkippedEntry)
+        /// A named path that does not exist.
+        case missing(String)
+    }
+
     let root: String
     /// Relative to the root; empty means the root itself.
     let paths: [String]
     let contentBytesMax: Int
     /// Whether a named path that does not exist is pushed as a delete.
     var deletesMissing = false
+    /// What is left out.
+    var filter = PathFilter()
+    /// Files that the project has, to be deleted when the tree has them no more; nil: none is.
+    var mirrored: [EditPath]?
 
-    /// The edits.
+    /// The edits: deletes first, so that a file can become a directory.
     func steps() -> StepStream {
         StepStream { yield in
-            var seen: Set<EditPath> = []
-            for path in paths.isEmpty ? [""] : paths {
-                guard try visit(path, isNamed: true, seen: &seen, yield) else { return }
+            guard try deletes(yield) else { return }
+            try walk { entry in
+                switch entry {
+                case .file(let path, let full, let status):
+                    return yield(step(path, full, status))
+                case .skipped(let entry): return yield(.skipped(entry))
+                case .missing(let path): return try yield(missing(path))
+                }
             }
+        }
+    }
+
+    /// Deletes of files that the tree no longer has; what can't be read is kept.
+    private func deletes(_ yield: (SourceStep) -> Bool) throws -> Bool {
+        guard let mirrored else { return true }
+        var present: Set<String> = []
+        var kept: [String] = []
+        try walk { entry in
+            switch entry {
+            case .file(let path, _, _): present.insert(path.text)
+            case .skipped(let entry):
+                switch entry.reason {
+                case .unreadable, .tooLarge, .sameAfterNFC: kept.append(entry.path)
+                case .symbolicLink, .submodule, .specialFile, .invalidPath: break
+                }
+            case .missing: break
+            }
+            return true
+        }
+        let scopes = paths.map(Self.relative)
+        for path in mirrored.sorted() {
+            let isMeant = scopes.isEmpty || scopes.contains { path.isCovered(by: $0) }
+            guard isMeant, !present.contains(path.text), !filter.excludes(path.text),
+                !kept.contains(where: { path.isCovered(by: $0) })
+            else { continue }
+            guard yield(.edit(path, .delete)) else { return false }
+        }
+        return true
+    }
+
+    private func missing(_ path: String) throws -> SourceStep {
+        guard deletesMissing || mirrored != nil else {
+            throw Trouble(
+                "\(root)/\(path) does not exist; name files below --root (\(root)), or give "
+                    + "--delete to push its removal.", code: .usage)
+        }
+        return .edit(try editPath(path), .delete)
+    }
+
+    private func step(_ path: EditPath, _ full: String, _ status: stat) -> SourceStep {
+        guard let data = FileManager.default.contents(atPath: full) else {
+            return .skipped(unreadable(path.text))
+        }
+        // It may have grown since it was met.
+        guard data.count <= contentBytesMax else {
+            return .skipped(tooLarge(path.text, data.count))
+        }
+        let isExecutable = status.st_mode & S_IXUSR != 0
+        return .edit(path, .put(Content([UInt8](data)), isExecutable: isExecutable))
+    }
+
+    // MARK: The walk
+
+    /// `./a/` and `a` are one; `.` is the root.
+    private static func relative(_ path: String) -> String {
+        path.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+    }
+
+    private func walk(_ body: (Entry) throws -> Bool) throws {
+        var seen: Set<EditPath> = []
+        for path in paths.isEmpty ? [""] : paths {
+            if path.hasPrefix("/") {
+                throw Trouble("\(path) is absolute; name it relative to --root.", code: .usage)
+            }
+            let path = Self.relative(path)
+            guard try visit(path, isNamed: true, seen: &seen, body) else { return }
         }
     }
 
     private func visit(
-        _ path: String, isNamed: Bool, seen: inout Set<EditPath>, _ yield: (SourceStep) -> Bool
+        _ path: String, isNamed: Bool, seen: inout Set<EditPath>, _ body: (Entry) throws -> Bool
     ) throws -> Bool {
         let full = path.isEmpty ? root : root + "/" + path
         var status = stat()
         guard lstat(full, &status) == 0 else {
-            guard errno == ENOENT, isNamed else {
-                return yield(.skipped(unreadable(path)))
+            guard errno == ENOENT || errno == ENOTDIR, isNamed, !path.isEmpty else {
+                if path.isEmpty {
+                    throw Trouble(
+                        "\(root) can't be read: \(String(cString: strerror(errno))); name the tree "
+                            + "with --root.", code: .usage)
+                }
+                return try body(.skipped(unreadable(path)))
             }
-            guard deletesMissing else {
-                throw Trouble(
-                    "\(full) does not exist; name files below --root (\(root)), or give --delete to "
-                        + "push its removal.", code: .usage)
-            }
-            return yield(.edit(try editPath(path), .delete))
+            return try body(.missing(path))
         }
-        switch status.st_mode & S_IFMT {
-        case S_IFDIR: return try walk(path, full, seen: &seen, yield)
-        case S_IFREG: return try file(path, full, status, seen: &seen, yield)
-        case S_IFLNK: return yield(.skipped(SkippedEntry(Array(path.utf8), .symbolicLink)))
-        default: return yield(.skipped(SkippedEntry(Array(path.utf8), .specialFile)))
+        let kind = status.st_mode & S_IFMT
+        if !path.isEmpty, filter.excludes(path, isFolder: kind == S_IFDIR) { return true }
+        switch kind {
+        case S_IFDIR: return try list(path, full, seen: &seen, body)
+        case S_IFREG: return try file(path, full, status, seen: &seen, body)
+        case S_IFLNK: return try body(.skipped(SkippedEntry(Array(path.utf8), .symbolicLink)))
+        default: return try body(.skipped(SkippedEntry(Array(path.utf8), .specialFile)))
         }
     }
 
-    private func walk(
-        _ path: String, _ full: String, seen: inout Set<EditPath>, _ yield: (SourceStep) -> Bool
+    private func list(
+        _ path: String, _ full: String, seen: inout Set<EditPath>, _ body: (Entry) throws -> Bool
     ) throws -> Bool {
-        guard let directory = opendir(full) else { return yield(.skipped(unreadable(path))) }
+        guard let directory = opendir(full) else { return try body(.skipped(unreadable(path))) }
         var names: [[UInt8]] = []
         while let entry = readdir(directory) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { buffer in
@@ -62,43 +149,42 @@ struct TreeSource: Sendable {
         for bytes in names {
             guard let name = String(validating: bytes, as: UTF8.self) else {
                 let whole = Array((path.isEmpty ? "" : path + "/").utf8) + bytes
-                if !yield(.skipped(SkippedEntry(whole, .invalidPath, detail: "not UTF-8"))) {
-                    return false
-                }
+                let entry = SkippedEntry(whole, .invalidPath, detail: "not UTF-8")
+                guard try body(.skipped(entry)) else { return false }
                 continue
             }
             if name == "." || name == ".." || name == ".git" || name == EditPath.reserved {
                 continue
             }
             let child = path.isEmpty ? name : path + "/" + name
-            guard try visit(child, isNamed: false, seen: &seen, yield) else { return false }
+            guard try visit(child, isNamed: false, seen: &seen, body) else { return false }
         }
         return true
     }
 
     private func file(
         _ path: String, _ full: String, _ status: stat, seen: inout Set<EditPath>,
-        _ yield: (SourceStep) -> Bool
+        _ body: (Entry) throws -> Bool
     ) throws -> Bool {
         let bytes = Array(path.utf8)
         let valid: EditPath
         do throws(EditPath.Flaw) {
             valid = try EditPath(path)
         } catch {
-            return yield(.skipped(SkippedEntry(bytes, .invalidPath, detail: error.sentence)))
+            return try body(
+                .skipped(SkippedEntry(bytes, .invalidPath, detail: error.sentence)))
         }
         guard seen.insert(valid).inserted else {
-            return yield(.skipped(SkippedEntry(bytes, .sameAfterNFC)))
+            return try body(.skipped(SkippedEntry(bytes, .sameAfterNFC)))
         }
         guard status.st_size <= contentBytesMax else {
-            return yield(
-                .skipped(SkippedEntry(bytes, .tooLarge, detail: "\(status.st_size) bytes")))
+            return try body(.skipped(tooLarge(path, Int(status.st_size))))
         }
-        guard let data = FileManager.default.contents(atPath: full) else {
-            return yield(.skipped(unreadable(path)))
-        }
-        let isExecutable = status.st_mode & S_IXUSR != 0
-        return yield(.edit(valid, .put(Content([UInt8](data)), isExecutable: isExecutable)))
+        return try body(.file(valid, full: full, status))
+    }
+
+    private func tooLarge(_ path: String, _ count: Int) -> SkippedEntry {
+        SkippedEntry(Array(path.utf8), .tooLarge, detail: "\(count) bytes")
     }
 
     private func unreadable(_ path: String) -> SkippedEntry {

@@ -1,0 +1,51 @@
+import ArgumentParser
+import Foundation
+
+/// Flags of the processes that have limits.
+struct LimitOptions: ParsableArguments {
+    @Option(
+        name: .customLong("set"),
+        help: "A limit or time as KEY=VALUE; may be repeated; see 'syncd settings'.")
+    var pairs: [String] = []
+
+    /// The same flags for a child.
+    var arguments: [String] { pairs.flatMap { ["--set", $0] } }
+}
+
+/// `syncd settings`: every limit and time, with its default.
+struct SettingsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "settings",
+        abstract: "Lists every limit and time, with unit, default and what is allowed.",
+        discussion: """
+            A value comes from the flag (--set KEY=VALUE), else from the variable, else from the \
+            configuration file, else it is the default.
+
+            EXAMPLES
+              syncd settings
+              syncd up --data demo --set memory-mib=64 --set lease-ms=5000
+              SYNCD_MEMORY_MIB=64 syncd up --data demo
+            """)
+
+    @Flag(help: "Print one JSON object a line.")
+    var json = false
+
+    func run() async throws {
+        try await reporting {
+            for line in try SettingCatalog.lines() {
+                if json {
+                    try Terminal.say(json: line)
+                    continue
+                }
+                let standard =
+                    line.unit.isEmpty ? "\(line.standard)" : "\(line.standard) \(line.unit)"
+                let cells = [
+                    (line.process, 13), (line.key, 27), (standard, 12),
+                    ("\(line.least)…\(line.most)", 17),
+                ]
+                let start = cells.map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
+                Terminal.say(start.joined() + line.meaning)
+            }
+        }
+    }
+}
