@@ -1,1 +1,131 @@
-@main struct SyncBench { static func main() {} }
+import ArgumentParser
+import Foundation
+
+/// `SyncBench`: measures real processes over real sockets, each figure beside a limit of the
+/// machine that was measured in the same run.
+@main
+struct SyncBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "SyncBench",
+        abstract: "Measures syncd: real processes and sockets, limits of the machine beside them.",
+        discussion: """
+            Starts the syncd that lies beside this program, in a temporary folder, and ends it \
+            again. Only figures of one run can be compared: machines change their speed between runs.
+
+            EXAMPLES
+              swift run -c release SyncBench
+              swift run -c release SyncBench typing --pairs 3 --json
+              swift run -c release SyncBench isolation --beside flood
+            """,
+        subcommands: [MeasureCommand.self, FloodCommand.self, BareDrainCommand.self],
+        defaultSubcommand: MeasureCommand.self)
+}
+
+/// Runs workloads and prints their reports.
+struct MeasureCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "measure", abstract: "Runs workloads and prints their reports.")
+
+    @Argument(
+        help: """
+            distinct, typing, latency or isolation; without one: the first three.
+            """)
+    var workloads: [WorkloadName] = []
+
+    @OptionGroup var options: BenchOptions
+
+    func run() async throws {
+        Interruption.endChildren()
+        let names = workloads.isEmpty ? [.distinct, .typing, .latency] : workloads
+        var reports: [WorkloadReport] = []
+        for name in names {
+            for workload in try name.workloads(options) {
+                let report = try await measure(workload)
+                if !options.isJSON { BenchOutput.write(report.text) }
+                reports.append(report)
+            }
+        }
+        if options.isJSON { try BenchOutput.write(json: reports) }
+        // A target that was missed is an exit code, so that a script can ask for it.
+        if reports.contains(where: { !$0.isWithinTargets }) { throw ExitCode(1) }
+    }
+
+    private func measure(_ workload: any Workload) async throws -> WorkloadReport {
+        var pairs: [Pair] = []
+        for number in 1...max(options.pairs, 1) {
+            BenchOutput.progress("\(workload.name): pair \(number) of \(options.pairs)")
+            let folder = try BenchFolder(in: options.folder)
+            defer { folder.remove() }
+            pairs.append(try await workload.pair(in: folder))
+        }
+        return WorkloadReport(of: workload, pairs: pairs)
+    }
+}
+
+/// What every workload takes.
+struct BenchOptions: ParsableArguments {
+    @Flag(name: .customLong("json"), help: "Print one JSON array.")
+    var isJSON = false
+
+    @Option(help: "Pairs of a measurement and its limit; the medians are told.")
+    var pairs = 5
+
+    @Option(help: "Edits; 20,000 distinct, 100,000 typing, 6,000 latency, 2,000 isolation.")
+    var edits: Int?
+
+    @Option(help: "Worker processes.")
+    var workers = 2
+
+    @Option(help: "Bytes of content of an edit.")
+    var bytes = 2_048
+
+    @Option(help: "Edits a second of the open loops.")
+    var rate = 200
+
+    @Option(help: "Folder for journals, stores and sandboxes; the system's temporary one.")
+    var folder: String?
+
+    @Option(help: "Neighbours for isolation: flood, failing, hanging, stopped; all of them.")
+    var beside: [Neighbour] = []
+
+    func validate() throws {
+        guard pairs >= 1, edits.map({ $0 >= 1 }) ?? true, 1...64 ~= workers,
+            32...(1 << 20) ~= bytes, 1...10_000 ~= rate
+        else {
+            throw ValidationError(
+                "--pairs and --edits are 1 or more, --workers 1 to 64, --bytes 32 to 1048576, "
+                    + "--rate 1 to 10000.")
+        }
+    }
+}
+
+/// A measurement that can be asked for.
+enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
+    case distinct, typing, latency, isolation
+
+    func workloads(_ options: BenchOptions) throws -> [any Workload] {
+        switch self {
+        case .distinct: [DistinctWorkload(options)]
+        case .typing: [TypingWorkload(options)]
+        case .latency: [LatencyWorkload(options)]
+        case .isolation:
+            (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
+                IsolationWorkload(options, beside: $0)
+            }
+        }
+    }
+}
+
+/// One kind of measurement; a pair is one measurement and the limit beside it.
+protocol Workload: Sendable {
+    var name: String { get }
+    /// What was measured, in words and numbers.
+    var setup: String { get }
+    func pair(in folder: BenchFolder) async throws -> Pair
+}
+
+/// A measurement that could not be made.
+struct BenchError: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}

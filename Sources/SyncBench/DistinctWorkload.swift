@@ -1,0 +1,129 @@
+import Foundation
+import SyncCore
+
+/// As many files as edits, as fast as they go: what is accepted and synced a second.
+///
+/// Accepting is measured with the workers off and while they drain; draining with everything
+/// accepted before.
+struct DistinctWorkload: Workload {
+    let name = "distinct"
+    let edits: Int
+    let bytes: Int
+    let workers: Int
+
+    init(_ options: BenchOptions) {
+        edits = options.edits ?? 20_000
+        bytes = options.bytes
+        workers = options.workers
+    }
+
+    var setup: String {
+        "\(edits) edits of \(edits) files, \(bytes) bytes each, 256 a message, 4,000 unanswered, "
+            + "\(workers) workers; limits: SQLite upserts with FULL, \(AcceptLimit.batch) a "
+            + "commit; \(workers) processes that commit to one store and write files, no queue"
+    }
+
+    func pair(in folder: BenchFolder) async throws -> Pair {
+        var pair = Pair()
+        let bytes = bytes
+        let accept = try await AcceptLimit.measure(in: folder, count: edits) {
+            (BenchEdits.distinctPath($0), BenchEdits.content($0, bytes: bytes))
+        }
+        let drain = try await DrainLimit.measure(
+            in: folder, count: edits, bytes: bytes, processes: workers)
+        try await apart(&pair, accept: accept, drain: drain, in: folder)
+        try await together(&pair, accept: accept, in: folder)
+        return pair
+    }
+
+    private var run: Pusher.Run {
+        let bytes = bytes
+        return Pusher.Run(count: edits, batch: 256, window: 4_000) {
+            BenchEdits.put(BenchEdits.distinctPath($0), place: $0, bytes: bytes)
+        }
+    }
+
+    /// First everything is accepted, then everything is drained.
+    private func apart(
+        _ pair: inout Pair, accept: Double, drain: Double, in parent: BenchFolder
+    ) async throws {
+        let pool = try Pool(in: try BenchFolder(in: parent.path))
+        do {
+            try await pool.startCoordinator()
+            let pusher = try await pool.pusher("bench")
+            let start = ContinuousClock.now
+            try await pusher.push(run)
+            let accepted = ContinuousClock.now - start
+            pair.add(
+                "accepted, workers off", Double(edits) / accepted.seconds, "edits/s",
+                limit: accept)
+            try await pool.startWorkers(workers)
+            let watch = UsageWatch(await pool.processes)
+            let first = try await firstVisible(in: pool)
+            try await pool.flush("bench")
+            let drained = ContinuousClock.now - first
+            pair.add(
+                "synced, all accepted before", Double(edits) / drained.seconds, "edits/s",
+                limit: drain)
+            pair.processes += watch.figures.map { $0.named("\($0.name), draining") }
+        } catch {
+            await pool.stop()
+            throw error
+        }
+        await pool.stop()
+    }
+
+    /// Accepting while the workers drain, to the last file.
+    private func together(
+        _ pair: inout Pair, accept: Double, in parent: BenchFolder
+    ) async throws {
+        let pool = try Pool(in: try BenchFolder(in: parent.path))
+        do {
+            try await pool.startCoordinator()
+            try await pool.startWorkers(workers)
+            let pusher = try await pool.pusher("bench")
+            try await pusher.push(Pusher.Run(count: 1, batch: 1, window: 1, edit: run.edit))
+            try await pool.flush("bench")
+            let watch = UsageWatch(await pool.processes)
+            let start = ContinuousClock.now
+            try await pusher.push(run)
+            let accepted = ContinuousClock.now - start
+            try await pool.flush("bench")
+            let synced = ContinuousClock.now - start
+            pair.add(
+                "accepted while draining", Double(edits) / accepted.seconds, "edits/s",
+                limit: accept)
+            pair.add("accepted and synced", Double(edits) / synced.seconds, "edits/s")
+            pair.processes += watch.figures.map { $0.named("\($0.name), both") }
+        } catch {
+            await pool.stop()
+            throw error
+        }
+        await pool.stop()
+    }
+
+    /// When the first worker has entered the sandbox.
+    private func firstVisible(in pool: Pool) async throws -> ContinuousClock.Instant {
+        let stage = pool.folder.sandboxes + "/bench/.syncd/stage"
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
+            if FileManager.default.fileExists(atPath: stage) { return .now }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        throw BenchError("no worker began within two minutes")
+    }
+}
+
+extension ProcessFigures {
+    /// The same under another name.
+    func named(_ name: String) -> ProcessFigures {
+        ProcessFigures(name: name, cpuSeconds: cpuSeconds, peakMebibytes: peakMebibytes)
+    }
+}
+
+extension Duration {
+    /// As a number of seconds.
+    var seconds: Double {
+        Double(components.seconds) + Double(components.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,130 @@
+import Foundation
+import SyncCore
+import SyncTransport
+import ZeroMQ
+
+/// A coordinator and its workers, as processes of their own on `ipc://`.
+actor Pool {
+    nonisolated let folder: BenchFolder
+    private var coordinator: BenchProcess?
+    private var workers: [BenchProcess] = []
+    private var up: BenchProcess?
+    private let context: Context
+    private let loop: SocketLoop
+    private var askers: [ProjectName: Producer] = [:]
+
+    init(in folder: BenchFolder) throws {
+        self.folder = folder
+        context = try Context()
+        loop = try SocketLoop(name: "bench", context: context)
+    }
+
+    /// Starts the coordinator and waits until it answers.
+    func startCoordinator() async throws {
+        coordinator = try BenchProcess(
+            "coordinator", program: "syncd",
+            [
+                "coordinator", "--journal", "sqlite:\(folder.journal)", "--intake", folder.intake,
+                "--worker-endpoint", folder.workers, "--status", folder.status,
+            ], log: folder.path + "/coordinator.log")
+        _ = try await queue()
+    }
+
+    /// Starts workers that share one store and one root.
+    func startWorkers(_ count: Int) throws {
+        for number in workers.count + 1...workers.count + count {
+            let worker = try BenchProcess(
+                "worker \(number)", program: "syncd",
+                [
+                    "worker", "--coordinator", folder.workers, "--store",
+                    "sqlite:\(folder.store)", "--local-root", folder.sandboxes, "--id",
+                    "worker-\(number)",
+                ], log: folder.path + "/worker-\(number).log")
+            workers.append(worker)
+        }
+    }
+
+    /// Starts `syncd up` and waits until its coordinator answers.
+    func startUp(workers count: Int) async throws {
+        up = try BenchProcess(
+            "up", program: "syncd",
+            [
+                "up", "--data", folder.path, "--workers", String(count), "--intake",
+                folder.intake, "--worker-endpoint", folder.workers, "--status", folder.status,
+            ], log: folder.path + "/up.log")
+        _ = try await queue()
+    }
+
+    /// The processes that do the work, by name.
+    var processes: [(name: String, pid: pid_t)] {
+        guard let up else {
+            return ([coordinator].compactMap(\.self) + workers).map { ($0.name, $0.pid) }
+        }
+        return ProcessUsage.children(of: up.pid).compactMap { child in
+            guard child.words.count > 1 else { return nil }
+            let label = child.words.firstIndex(of: "--id").map { child.words[$0 + 1] }
+            return (label ?? child.words[1], child.pid)
+        }.sorted { $0.name < $1.name }
+    }
+
+    /// Ends everything.
+    func stop() async {
+        // The children of `up` end by the pipe that closes with it.
+        for process in workers + [coordinator, up].compactMap(\.self) { await process.end() }
+        await loop.stop()
+        context.shutdown()
+        _ = context.terminate(within: .seconds(5))
+    }
+
+    // MARK: Clients
+
+    /// A pusher of a project, connected.
+    func pusher(_ project: String) async throws -> Pusher {
+        let pusher = Pusher(folder.intake, project: try Self.name(project), on: loop)
+        try await pusher.open()
+        return pusher
+    }
+
+    /// The pool now.
+    func queue() async throws -> QueueReport {
+        let asker = try await asker(Self.name("bench"))
+        let reply = try await asker.ask(
+            .queue(project: nil, prefix: "", after: "", countMax: 1), patience: .seconds(120))
+        guard case .queue(let report) = reply else { throw BenchError("no queue: \(reply)") }
+        return report
+    }
+
+    /// Waits until everything of a project is visible.
+    func flush(_ project: String) async throws {
+        let asker = try await asker(Self.name(project))
+        let end = ContinuousClock.now + .seconds(600)
+        while ContinuousClock.now < end {
+            let reply = try await asker.ask(
+                .flush(project: asker.project, prefix: ""), patience: .seconds(600))
+            switch reply {
+            case .flushed: return
+            case .blocked(_, let count):
+                throw BenchError("\(count) files of \(project) can't become visible")
+            case .edits, .end, .rejected, .queue, .events, .gap, .snapshot, .failed,
+                .ordered, .project, .done:
+                continue
+            }
+        }
+        throw BenchError("\(project) was not visible within 10 minutes")
+    }
+
+    private func asker(_ project: ProjectName) async throws -> Producer {
+        if let asker = askers[project] { return asker }
+        let asker = Producer(
+            endpoint: folder.intake, project: project, name: try Self.name("asker"), on: loop)
+        askers[project] = asker
+        try await asker.open()
+        return asker
+    }
+
+    /// A name that follows the grammar.
+    static func name(_ text: String) throws -> Name {
+        guard let name = Name(text) else { throw BenchError("'\(text)' is no name") }
+        return name
+    }
+}

@@ -1,0 +1,77 @@
+import SyncCore
+import SyncStore
+
+/// Many edits of few files: what is accepted a second, and how few of them are synced.
+struct TypingWorkload: Workload {
+    let name = "typing"
+    let edits: Int
+    let bytes: Int
+    let workers: Int
+    private static let files = 200
+
+    init(_ options: BenchOptions) {
+        edits = options.edits ?? 100_000
+        bytes = options.bytes
+        workers = options.workers
+    }
+
+    var setup: String {
+        "\(edits) edits over \(Self.files) files by Zipf's law, \(bytes) bytes each, one a "
+            + "message, 256 unanswered, \(workers) workers; limit: SQLite upserts of the same "
+            + "edits with FULL, \(AcceptLimit.batch) a commit"
+    }
+
+    func pair(in folder: BenchFolder) async throws -> Pair {
+        let files = BenchEdits.zipf(edits, over: Self.files)
+        let bytes = bytes
+        let limit = try await AcceptLimit.measure(in: folder, count: edits) {
+            ("f\(files[$0])", BenchEdits.content($0, bytes: bytes))
+        }
+        let pool = try Pool(in: try BenchFolder(in: folder.path))
+        do {
+            let pair = try await measure(pool, files, limit: limit)
+            await pool.stop()
+            return pair
+        } catch {
+            await pool.stop()
+            throw error
+        }
+    }
+
+    private func measure(_ pool: Pool, _ files: [Int], limit: Double) async throws -> Pair {
+        var pair = Pair()
+        let bytes = bytes
+        try await pool.startCoordinator()
+        try await pool.startWorkers(workers)
+        let pusher = try await pool.pusher("bench")
+        try await OpenLoop.prepare("bench", files: Self.files, bytes: bytes, in: pool, pusher)
+        let versionsBefore = try await versions(in: pool)
+        let watch = UsageWatch(await pool.processes)
+        let start = ContinuousClock.now
+        try await pusher.push(
+            Pusher.Run(count: edits, batch: 1, window: 256) {
+                BenchEdits.put("f\(files[$0])", place: $0, bytes: bytes)
+            })
+        let accepted = ContinuousClock.now - start
+        try await pool.flush("bench")
+        let synced = ContinuousClock.now - start
+        pair.add("accepted", Double(edits) / accepted.seconds, "edits/s", limit: limit)
+        pair.add("accepted and visible", Double(edits) / synced.seconds, "edits/s")
+        let syncs = try await versions(in: pool) - versionsBefore
+        pair.add("syncs for all edits", Double(syncs), "syncs")
+        let answers = await pusher.acceptLatency
+        pair.add("p50 to accepted", answers.milliseconds(50), "ms")
+        pair.add("p99 to accepted", answers.milliseconds(99), "ms")
+        pair.processes = watch.figures
+        return pair
+    }
+
+    /// Versions that the store has counted, over all files.
+    private func versions(in pool: Pool) async throws -> UInt64 {
+        let store = try await SQLiteStore(readingOnly: pool.folder.store)
+        let files = try await store.files(
+            of: try Pool.name("bench"), after: nil, countMax: Self.files)
+        await store.close()
+        return files.reduce(0) { $0 + $1.version.value }
+    }
+}
