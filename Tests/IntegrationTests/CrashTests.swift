@@ -7,48 +7,33 @@ import Testing
 
 /// P1 to P5 over SIGKILL, checked from the producers' own books.
 @Suite(.serialized) struct CrashTests {
-    /// One producer's load: half of the edits go to files that are edited once.
-    private static func load(
-        _ cluster: DaemonCluster, _ book: ProducerBook, _ producer: Producer, count: Int,
-        seed: UInt64
-    ) async {
-        var random = SeededGenerator(seed: seed)
-        for number in 1...count {
-            let path =
-                number % 2 == 0
-                ? "once/\(seed)-\(number)" : "hot/\(Int.random(in: 0..<20, using: &random))"
-            let edit = MachineCluster.put(path, "\(seed):\(number)")
-            await book.pushed(await producer.submit(edit), edit)
-        }
-    }
-
     @Test(.timeLimit(.minutes(10)))
     func `twenty kills lose nothing, reorder nothing, double nothing`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 3, coordinatorFlags: ["--lease-ms", "1000"])
-        let books = [
-            (project: "p1", book: ProducerBook(), producer: try await cluster.producer("p1")),
-            (project: "p2", book: ProducerBook(), producer: try await cluster.producer("p2")),
+        let loads = [
+            try await LoadedProducer("p1", of: cluster, seed: 1),
+            try await LoadedProducer("p2", of: cluster, seed: 2),
         ]
-        let ledgers = books.map(\.book)
-        let count = 6_000
-        await withTaskGroup(of: Void.self) { group in
-            for (place, entry) in books.enumerated() {
-                group.addTask { await entry.book.keep(entry.producer.updates) }
-                group.addTask {
-                    await Self.load(
-                        cluster, entry.book, entry.producer, count: count, seed: UInt64(place + 1))
+        let perKill = 200
+        try await withThrowingTaskGroup(of: Void.self) { keeping in
+            for load in loads { keeping.addTask { await load.keep() } }
+            for round in 0..<20 {
+                let places = round * perKill + 1...(round + 1) * perKill
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for load in loads { group.addTask { await load.push(places) } }
+                    // Some of the round's edits are answered, the others are on their way.
+                    for load in loads { await load.book.reach(places.lowerBound + perKill / 3) }
+                    try await Self.kill(cluster, loads, round: round)
+                    try await group.waitForAll()
                 }
             }
-            group.addTask { await Self.kill(cluster, ledgers, times: 20, count: count) }
-            for entry in books { await entry.book.reach(count) }
-            group.cancelAll()
+            for load in loads { await load.book.reach(20 * (perKill + 1)) }
+            keeping.cancelAll()
         }
-        for entry in books {
-            #expect(await entry.book.unknown.isEmpty)
-            #expect(await entry.book.refused.values.allSatisfy { $0.code == .overtaken })
-            try await cluster.flush(entry.project)
-            try await Self.check(cluster, entry.project, await entry.book.newest)
+        for load in loads {
+            try await cluster.flush(load.project)
+            try await load.check(cluster)
         }
         let events = try await cluster.events()
         #expect(events.map(\.number) == Array(1...UInt64(events.count)))
@@ -58,32 +43,40 @@ import Testing
         await cluster.stop()
     }
 
-    /// Kills coordinator, a worker, or all, whenever the answers have come a step further.
+    /// Kills the coordinator, a worker, or all while rows are in flight, and starts them again.
+    ///
+    /// The workers are stopped first, wherever they are, so that what is in flight stays there.
     private static func kill(
-        _ cluster: DaemonCluster, _ books: [ProducerBook], times: Int, count: Int
-    ) async {
-        do {
-            for round in 1...times {
-                if let first = books.first { await first.reach(count * round / (times + 2)) }
-                let rows = try await cluster.queue().counts.pending
-                print("kill \(round): \(rows) files not at rest")
-                switch round % 3 {
-                case 0:
-                    cluster.crashCoordinator()
-                    try cluster.startCoordinator()
-                case 1:
-                    cluster.crashWorker("w\(round % 2)")
-                    try cluster.startWorker("w\(round % 2)")
-                default:
-                    for label in ["w0", "w1", "w2"] { cluster.crashWorker(label) }
-                    cluster.crashCoordinator()
-                    try cluster.startCoordinator()
-                    for label in ["w0", "w1", "w2"] { try cluster.startWorker(label) }
-                }
-            }
-        } catch {
-            Issue.record("the killer failed: \(error)")
+        _ cluster: DaemonCluster, _ loads: [LoadedProducer], round: Int
+    ) async throws {
+        let workers = cluster.workers.values.map(\.pid)
+        for pid in workers { Glibc.kill(pid, SIGSTOP) }
+        let place = 1_000_000 + round
+        for load in loads { await load.push(place...place) }
+        var pending = 0
+        try await eventually("rows are in flight") {
+            pending = try await cluster.queue().counts.pending
+            return pending > 0
         }
+        let labels = ["w0", "w1", "w2"]
+        switch round % 3 {
+        case 0:
+            print("kill \(round + 1): the coordinator, \(pending) rows in flight")
+            cluster.crashCoordinator()
+            try cluster.startCoordinator()
+        case 1:
+            let label = labels[round % labels.count]
+            print("kill \(round + 1): worker \(label), \(pending) rows in flight")
+            cluster.crashWorker(label)
+            try cluster.startWorker(label)
+        default:
+            print("kill \(round + 1): everything, \(pending) rows in flight")
+            for label in labels { cluster.crashWorker(label) }
+            cluster.crashCoordinator()
+            try cluster.startCoordinator()
+            for label in labels { try cluster.startWorker(label) }
+        }
+        for pid in workers { Glibc.kill(pid, SIGCONT) }
     }
 
     /// Store and sandbox hold each file's last accepted edit; versions are dense.

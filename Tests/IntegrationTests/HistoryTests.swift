@@ -35,6 +35,7 @@ import Testing
         await cluster.stop()
     }
 
+    // Trace C2.
     @Test(.timeLimit(.minutes(15)))
     func `one worker alone brings the same tree`() async throws {
         let repository = try Self.fixture(300, 400)

@@ -1,7 +1,7 @@
 package import Foundation
 package import SyncCore
 package import SyncTransport
-package import ZeroMQ
+import ZeroMQ
 
 /// Real processes for a test: one coordinator, some workers, in a temporary folder, on `ipc://`.
 ///
@@ -21,6 +21,19 @@ package final class DaemonCluster: @unchecked Sendable {
             self.log = log
         }
 
+        /// What it has written to standard output and error so far.
+        package var text: String {
+            (try? String(contentsOf: log, encoding: .utf8)) ?? ""
+        }
+
+        /// Waits for the end of a process that ends by itself; tells the exit code.
+        package func ending(within limit: Duration = .seconds(120)) async throws -> Int32 {
+            let process = process
+            try await eventually("process \(pid) ends", within: limit) { !process.isRunning }
+            return process.terminationReason == .exit
+                ? process.terminationStatus : -process.terminationStatus
+        }
+
         /// Ends it like a crash and waits for the end.
         package func crash() {
             kill(pid, SIGKILL)
@@ -35,22 +48,50 @@ package final class DaemonCluster: @unchecked Sendable {
         }
     }
 
-    /// Everything lies below.
+    /// Directories of what can lie on a disk of its own; nil: below the cluster's folder.
+    package struct Places: Sendable {
+        package var journal: String?
+        package var store: String?
+        package var sandboxes: String?
+        /// Endpoint of the intake.
+        package var intake: String?
+
+        /// Everything below the cluster's folder.
+        package init(
+            journal: String? = nil, store: String? = nil, sandboxes: String? = nil,
+            intake: String? = nil
+        ) {
+            self.journal = journal
+            self.store = store
+            self.sandboxes = sandboxes
+            self.intake = intake
+        }
+
+        /// Everything in one directory.
+        package init(all directory: String) {
+            self.init(journal: directory, store: directory, sandboxes: directory)
+        }
+    }
+
+    /// Sockets and logs lie below, and the rest unless it has another place.
     package let folder: URL
     package private(set) var coordinator: Child?
     package private(set) var workers: [String: Child] = [:]
+    /// `syncd up`, in the place of the other two.
+    package private(set) var supervisor: Child?
+    private let places: Places
     private let coordinatorFlags: [String]
     private let workerFlags: [String]
     private var childCount = 0
     private let context: Context
     private let loop: SocketLoop
 
-    package var intake: String { "ipc://\(folder.path)/i" }
+    package var intake: String { places.intake ?? "ipc://\(folder.path)/i" }
     package var workerEndpoint: String { "ipc://\(folder.path)/w" }
     package var status: String { "ipc://\(folder.path)/s" }
-    package var storeFile: String { folder.path + "/store.db" }
-    package var journalFile: String { folder.path + "/journal.db" }
-    package var sandboxes: String { folder.path + "/sandboxes" }
+    package var storeFile: String { (places.store ?? folder.path) + "/store.db" }
+    package var journalFile: String { (places.journal ?? folder.path) + "/journal.db" }
+    package var sandboxes: String { (places.sandboxes ?? folder.path) + "/sandboxes" }
 
     /// Variables that let the command find the cluster.
     package var environment: [String: String] {
@@ -79,29 +120,44 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Starts coordinator and workers; returns when the coordinator answers.
     ///
-    /// - Parameter folder: Where to put everything; a temporary folder if nil.
+    /// - Parameters:
+    ///   - folder: Where to put everything; a temporary folder if nil.
+    ///   - places: What lies elsewhere.
+    ///   - intake: Where producers connect; `ipc://` in the folder if nil.
     package static func start(
-        workers: Int, folder: URL? = nil, coordinatorFlags: [String] = [],
-        workerFlags: [String] = []
+        workers: Int, folder: URL? = nil, places: Places = Places(), intake: String? = nil,
+        coordinatorFlags: [String] = [], workerFlags: [String] = []
     ) async throws -> DaemonCluster {
+        var places = places
+        if let intake { places.intake = intake }
         let cluster = try DaemonCluster(
-            folder: folder, coordinatorFlags: coordinatorFlags, workerFlags: workerFlags)
+            folder: folder, places: places, coordinatorFlags: coordinatorFlags,
+            workerFlags: workerFlags)
         try cluster.startCoordinator()
         for number in 0..<workers { try cluster.startWorker("w\(number)") }
         _ = try await cluster.queue()
         return cluster
     }
 
-    private init(folder: URL?, coordinatorFlags: [String], workerFlags: [String]) throws {
+    init(
+        folder: URL?, places: Places = Places(), coordinatorFlags: [String],
+        workerFlags: [String]
+    ) throws {
+        self.places = places
         let id = String(UInt32.random(in: .min ... .max), radix: 36)
         self.folder = folder ?? URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
         self.coordinatorFlags = coordinatorFlags
         self.workerFlags = workerFlags
         context = try Context()
         loop = try SocketLoop(name: "test", context: context)
-        try FileManager.default.createDirectory(
-            atPath: sandboxes, withIntermediateDirectories: true)
+        for directory in [self.folder.path, sandboxes] {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true)
+        }
     }
+
+    /// A test that failed halfway leaves no process behind.
+    deinit { for pid in pids { kill(pid, SIGKILL) } }
 
     package func startCoordinator() throws {
         coordinator = try spawn(
@@ -112,12 +168,14 @@ package final class DaemonCluster: @unchecked Sendable {
     }
 
     @discardableResult
-    package func startWorker(_ label: String, flags: [String] = []) throws -> Child {
+    package func startWorker(
+        _ label: String, flags: [String] = [], environment: [String: String] = [:]
+    ) throws -> Child {
         let child = try spawn(
             [
                 "worker", "--coordinator", workerEndpoint, "--store", "sqlite:\(storeFile)",
                 "--local-root", sandboxes, "--id", label,
-            ] + workerFlags + flags)
+            ] + workerFlags + flags, environment: environment)
         workers[label] = child
         return child
     }
@@ -135,25 +193,66 @@ package final class DaemonCluster: @unchecked Sendable {
         workers.removeValue(forKey: label)?.drain()
     }
 
+    /// Starts `syncd up` with everything below the folder; more flags may follow.
+    @discardableResult
+    package func startUp(workers: Int, flags: [String] = []) throws -> Child {
+        let child = try spawn(
+            [
+                "up", "--data", folder.path, "--workers", String(workers), "--intake", intake,
+                "--worker-endpoint", workerEndpoint, "--status", status,
+            ] + flags)
+        supervisor = child
+        return child
+    }
+
+    /// All processes of the cluster that live.
+    package var pids: [pid_t] {
+        let started = ([coordinator, supervisor].compactMap(\.self) + workers.values).map(\.pid)
+        return (started + started.flatMap { ProcessTable.children(of: $0).map(\.pid) })
+            .filter { ProcessTable.isAlive($0) }
+    }
+
+    /// Stops all processes; returns when no thread of theirs is inside a system call any more.
+    package func pause() async throws {
+        let pids = pids
+        for pid in pids { kill(pid, SIGSTOP) }
+        try await eventually("everything is stopped") {
+            pids.allSatisfy { ProcessTable.isStopped($0) }
+        }
+    }
+
+    /// Lets all processes go on.
+    package func resume() { for pid in pids { kill(pid, SIGCONT) } }
+
     /// Ends everything and removes the folder.
     package func stop() async {
+        let pids = pids
+        supervisor?.crash()
+        supervisor = nil
         for child in workers.values { child.crash() }
         workers = [:]
         crashCoordinator()
+        // Children of `up` go by themselves; one that is stopped can't.
+        for pid in pids where ProcessTable.isAlive(pid) { kill(pid, SIGKILL) }
         await loop.stop()
         context.shutdown()
         _ = context.terminate(within: .seconds(5))
         try? FileManager.default.removeItem(at: folder)
     }
 
-    private func spawn(_ arguments: [String]) throws -> Child {
+    private func spawn(
+        _ arguments: [String], environment: [String: String] = [:]
+    ) throws -> Child {
         childCount += 1
         let process = Process()
         process.executableURL = try Self.binary
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment
+            .filter { !$0.key.hasPrefix("SYNCD_") }
         let log = folder.appendingPathComponent("log-\(childCount)-\(arguments[0])")
         try Data().write(to: log)
         let handle = try FileHandle(forWritingTo: log)
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardError = handle
         process.standardOutput = handle
         process.standardInput = FileHandle.nullDevice
@@ -176,11 +275,13 @@ package final class DaemonCluster: @unchecked Sendable {
     /// A producer of a new life.
     package func producer(
         _ project: String = "p1", name: String = "tester", endpoint: String? = nil,
-        settings: ProducerMachine.Settings = ProducerMachine.Settings()
+        settings: ProducerMachine.Settings = ProducerMachine.Settings(),
+        reconnectWait: Duration = .milliseconds(100)
     ) async throws -> Producer {
         let producer = Producer(
             endpoint: endpoint ?? intake, project: MachineCluster.name(project),
-            name: MachineCluster.name(name), on: loop, settings: settings)
+            name: MachineCluster.name(name), on: loop, settings: settings,
+            reconnectWait: reconnectWait)
         try await producer.open()
         return producer
     }
@@ -191,7 +292,7 @@ package final class DaemonCluster: @unchecked Sendable {
         let reply = try await producer.ask(
             .queue(
                 project: project.map { MachineCluster.name($0) }, prefix: "", after: "",
-                countMax: 1_000), patience: .seconds(60))
+                countMax: 1_000), patience: Patience.stretched(.seconds(60)))
         guard case .queue(let report) = reply else { throw KitError("no queue: \(reply)") }
         return report
     }
@@ -220,7 +321,8 @@ package final class DaemonCluster: @unchecked Sendable {
         var next: UInt64 = 1
         while true {
             let reply = try await producer.ask(
-                .replay(from: next, project: nil, countMax: 1_000), patience: .seconds(60))
+                .replay(from: next, project: nil, countMax: 1_000),
+                patience: Patience.stretched(.seconds(60)))
             guard case .events(let events, let after, let last) = reply else {
                 throw KitError("no events: \(reply)")
             }
@@ -264,6 +366,11 @@ package actor ProducerBook {
     }
 
     package func pushed(_ number: UInt64, _ edit: Edit) { edits[number] = edit }
+
+    /// Adds acceptances, to put two lives' books together.
+    package func note(_ accepted: [UInt64: EditSequence]) {
+        self.accepted.merge(accepted) { _, new in new }
+    }
 
     /// Writes down what the producer hears, until its stream ends or the task is cancelled.
     package func keep(_ updates: AsyncStream<ProducerMachine.Update>) async {

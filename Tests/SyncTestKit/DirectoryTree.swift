@@ -1,5 +1,5 @@
-package import Foundation
-package import SyncCore
+import Foundation
+import SyncCore
 
 /// One file as the checkers compare it.
 package struct TreeFile: Equatable, Sendable {

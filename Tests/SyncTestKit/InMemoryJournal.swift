@@ -107,6 +107,11 @@ extension InMemoryJournal.State {
     fileprivate mutating func apply(_ turn: JournalTransaction) {
         header = turn.header
         lastTurn = max(lastTurn, turn.turn)
+        for (from, to) in turn.rowsRenumbered {
+            guard let row = rows.removeValue(forKey: from) else { continue }
+            rows[to] = row.renumbered(to)
+            contents[to] = contents.removeValue(forKey: from)
+        }
         for sequence in turn.rowsRemoved {
             rows[sequence] = nil
             contents[sequence] = nil

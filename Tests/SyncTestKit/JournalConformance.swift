@@ -31,7 +31,7 @@ package struct JournalConformance: Sendable, CustomTestStringConvertible {
 
     /// Every promise; each wants a place of its own.
     package static let cases =
-        rowCases + contentCases + recordCases + segmentCases
+        rowCases + contentCases + recordCases + segmentCases + turnCases
 
     /// Runs every promise.
     ///

@@ -2,8 +2,9 @@ package import SyncCore
 
 /// One coordinator, some workers, a store and sandboxes, all in memory, on a hand-moved clock.
 ///
-/// Messages are delivered when ``settle()`` is called, in the order sent; a test takes a step, looks,
-/// and takes the next. Links can be cut, workers paused or killed, the coordinator restarted.
+/// Messages are delivered when ``settle()`` is called, in the order sent; a test takes a step,
+/// looks, and takes the next. Links can be cut, workers paused or killed, the coordinator
+/// restarted.
 package final class MachineCluster {
     /// One worker process.
     package final class WorkerNode {
@@ -12,7 +13,8 @@ package final class MachineCluster {
         package var machine: WorkerMachine
         package var route: WorkerRoute
         package var inbox: [CoordinatorMessage] = []
-        /// Steps that were begun and are not finished while the worker is paused or its targets hang.
+        /// Steps that were begun and are not finished while the worker is paused or its targets
+        /// hang.
         package var steps: [WorkerDirective] = []
         package var isAlive = true
         package var isPaused = false
@@ -20,6 +22,14 @@ package final class MachineCluster {
         package var exit: WorkerExit?
         /// Whether begun steps stay unfinished.
         package var holdsSteps = false
+        /// Steps that match stay unfinished, whatever the others do.
+        package var isHeld: (WorkerDirective) -> Bool = { _ in false }
+        /// Targets whose writes hang from now on.
+        package var hangingTargets: Set<TargetURL> = []
+        /// Writes that hang.
+        package var hungWrites: [WorkerDirective] = []
+        /// How often the store was to be bound.
+        package var bindCount = 0
 
         init(label: WorkerLabel, life: UInt64, machine: WorkerMachine, route: WorkerRoute) {
             self.label = label
@@ -42,6 +52,11 @@ package final class MachineCluster {
     package private(set) var halted: String?
     /// Whether a turn that was sent to disk stays there until ``finishCommit()``.
     package var holdsCommits = false
+    /// Whether contents that are read back stay on their way until ``finishLoads()``.
+    package var holdsLoads = false
+    /// Whether the journal can't be read.
+    package var failsLoads = false
+    private var loads: [[EditSequence]] = []
     private var onDisk: JournalTransaction?
     private var toCoordinator: [(WorkerRoute, WorkerMessage)] = []
     private var epochs: UInt64 = 1
@@ -59,15 +74,18 @@ package final class MachineCluster {
     // MARK: Actors
 
     @discardableResult
-    package func addWorker(_ name: String) throws -> WorkerNode {
+    package func addWorker(
+        _ name: String, bootID: String = "boot", holdsSteps: Bool = false
+    ) throws -> WorkerNode {
         guard let label = Name(name) else { throw KitError("bad name \(name)") }
         lives += 1
         let settings = WorkerSettings(
-            label: label, life: lives, bootID: "boot", localRootID: "root", schemes: ["local"])
+            label: label, life: lives, bootID: bootID, localRootID: "root", schemes: ["local"])
         let node = WorkerNode(
             label: label, life: lives,
             machine: WorkerMachine(settings: settings, identity: store.identity),
             route: freshRoute())
+        node.holdsSteps = holdsSteps
         workers.append(node)
         settle()
         return node
@@ -91,10 +109,13 @@ package final class MachineCluster {
         return WorkerRoute(id: [0, routes])
     }
 
-    /// The coordinator dies; what was not committed is gone. It starts again from the journal.
+    /// The coordinator dies.
+    ///
+    /// What was not committed is gone. It starts again from the journal.
     package func restartCoordinator() throws {
         epochs += 1
         onDisk = nil
+        loads = []
         toCoordinator = []
         coordinator = try CoordinatorMachine(
             settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: epochs), at: now)
@@ -174,7 +195,8 @@ package final class MachineCluster {
             case .publish(let events): published += events
             case .hint(let hint): hints.append(hint)
             case .load(let sequences):
-                coordinator.loaded(sequences, journal.contents, at: now)
+                loads.append(sequences)
+                if !holdsLoads { finishLoads() }
             case .readEvents(let query):
                 coordinator.eventsRead(query, journal.snapshot.events)
             case .halt(let reason): halted = reason
@@ -189,6 +211,24 @@ package final class MachineCluster {
         onDisk = nil
         let error = journal.commit(transaction)
         coordinator.committed(error, at: now)
+    }
+
+    /// Contents that are on their way come back.
+    package func finishLoads() {
+        let asked = loads
+        loads = []
+        for sequences in asked {
+            coordinator.loaded(sequences, failsLoads ? nil : journal.contents, at: now)
+        }
+    }
+
+    /// Writes of a worker that hang go on, in the order in which they began.
+    package func finishHungWrites(of node: WorkerNode) {
+        node.hangingTargets = []
+        let writes = node.hungWrites
+        node.hungWrites = []
+        for write in writes { finish(write, of: node) }
+        settle()
     }
 
     /// Whether a turn is on its way to disk.
@@ -215,8 +255,8 @@ package final class MachineCluster {
     /// Carries out what a worker has begun.
     @discardableResult
     package func finishSteps(of node: WorkerNode) -> Bool {
-        let steps = node.steps
-        node.steps = []
+        let steps = node.steps.filter { !node.isHeld($0) }
+        node.steps.removeAll { !node.isHeld($0) }
         for step in steps { finish(step, of: node) }
         return !steps.isEmpty
     }
@@ -224,6 +264,12 @@ package final class MachineCluster {
     private func finish(_ step: WorkerDirective, of node: WorkerNode) {
         switch step {
         case .bind(let id, _):
+            node.bindCount += 1
+            if store.isAway {
+                let error = StoreError(.unavailable, "The store does not answer.")
+                node.machine.storeBound(error, at: now)
+                return
+            }
             store.journal = id
             node.machine.storeBound(nil, at: now)
         case .apply(let batch):
@@ -233,11 +279,19 @@ package final class MachineCluster {
             }
             node.machine.stored(batch.map(\.id), store.apply(edits), at: now)
         case .read(let assignment):
+            if store.isAway {
+                node.machine.read(
+                    assignment.id,
+                    .failure(StoreError(.unavailable, "The store does not answer.")), at: now)
+                return
+            }
             node.machine.read(assignment.id, .success(store.newest(assignment.file)), at: now)
         case .prepare(let preparation):
             let result = sandboxes[preparation.target.url, default: SandboxModel()]
                 .prepare(preparation)
             node.machine.prepared(preparation, result, at: now)
+        case .write(_, let target, _, _) where node.hangingTargets.contains(target):
+            node.hungWrites.append(step)
         case .write(let id, let target, let edit, let stage):
             let error = sandboxes[target, default: SandboxModel()].write(edit, through: stage)
             node.machine.wrote(id, target, error, at: now)
@@ -246,12 +300,20 @@ package final class MachineCluster {
             if let failure = sandbox.failure {
                 node.machine.probed(target, .failure(failure), at: now)
             } else {
-                let finding = sandbox.finding(for: target, journal: journal.snapshot.header.journal)
+                let finding = sandbox.finding(
+                    for: target, journal: journal.snapshot.header.journal,
+                    bootID: node.machine.bootID)
                 node.machine.probed(target, .success(finding ?? .well), at: now)
             }
-        case .list(let project, let after, let countMax):
-            let page = store.files(of: project, after: after, countMax: countMax)
-            node.machine.listed(project, after: after, countMax: countMax, .success(page))
+        case .list(let question):
+            if store.isAway {
+                node.machine.listed(
+                    question, .failure(StoreError(.unavailable, "The store does not answer.")))
+                return
+            }
+            let page = store.files(
+                of: question.project, after: question.after, countMax: question.countMax)
+            node.machine.listed(question, .success(page))
         case .send, .lease, .exit: break
         }
     }

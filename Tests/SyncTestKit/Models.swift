@@ -9,16 +9,23 @@ package struct JournalModel {
     private var incarnations: [Incarnation: IncarnationRecord] = [:]
     /// Whether the next commits fail with `unavailable`.
     package var isFull = false
+    /// Whether only commits fail that write rows: what makes room still fits.
+    package var takesNoRows = false
+    /// Whether the next commits fail with `fatal`, as after an fsync that failed.
+    package var isBroken = false
 
     package init(journal: JournalID) {
         snapshot = JournalSnapshot(header: JournalHeader(journal: journal))
     }
 
     package mutating func commit(_ transaction: JournalTransaction) -> JournalError? {
-        if isFull { return JournalError(.unavailable, "The disk is full; make room.") }
+        if isFull || (takesNoRows && !transaction.rowsWritten.isEmpty) {
+            return JournalError(.unavailable, "The disk is full; make room.")
+        }
+        if isBroken { return JournalError(.fatal, "An fsync failed; look at the disk.") }
         for (from, to) in transaction.rowsRenumbered {
             guard let row = rows.removeValue(forKey: from) else { continue }
-            rows[to] = row
+            rows[to] = row.renumbered(to)
             contents[to] = contents.removeValue(forKey: from)
         }
         for sequence in transaction.rowsRemoved {
@@ -126,7 +133,10 @@ package struct SandboxModel {
     package mutating func prepare(_ preparation: Preparation) -> Result<TargetFinding, SandboxError>
     {
         if let failure { return .failure(failure) }
-        if let finding = finding(for: preparation.target, journal: preparation.marker.journal) {
+        if let finding = finding(
+            for: preparation.target, journal: preparation.marker.journal,
+            bootID: preparation.marker.bootID)
+        {
             return .success(finding)
         }
         marker = preparation.marker
@@ -144,11 +154,14 @@ package struct SandboxModel {
         return .success(.marked)
     }
 
-    package func finding(for target: AssignedTarget, journal: JournalID) -> TargetFinding? {
+    package func finding(
+        for target: AssignedTarget, journal: JournalID, bootID: String
+    ) -> TargetFinding? {
         guard let marker else { return target.isMarked ? .blank : nil }
         if marker.journal != journal { return .taken(by: "journal \(marker.journal)") }
         if marker.project != target.project { return .taken(by: marker.project.text) }
         if target.isMarked, marker.generation != target.generation { return .rolledBack }
+        if target.isMarked, marker.bootID != bootID { return .rebooted }
         return nil
     }
 
@@ -173,6 +186,11 @@ package struct SandboxModel {
             files[edit.path] = edit.change
         }
         return nil
+    }
+
+    /// Somebody else changes a file.
+    package mutating func damage(_ path: EditPath, with change: FileChange) {
+        files[path] = change == .delete ? nil : change
     }
 
     /// The sandbox comes back empty.

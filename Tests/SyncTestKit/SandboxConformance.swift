@@ -66,7 +66,7 @@ package struct SandboxClause: Sendable, CustomStringConvertible {
 /// The suite that runs over every ``SandboxWriter``; each clause wants a blank sandbox of its own.
 package enum SandboxConformance {
     /// All clauses.
-    package static let clauses = puts + shapes + deletes + markers + stages + zombies
+    package static let clauses = puts + shapes + deletes + markers + stages + zombies + crowds
 
     /// The stage of one incarnation of a test.
     package static func stage(_ count: UInt64, generation: UInt64 = 1) -> StageName {

@@ -26,7 +26,7 @@ package struct StoreConformance: Sendable, CustomTestStringConvertible {
     }
 
     /// Every promise; each wants a place of its own.
-    package static let cases = applyCases + readingCases + bindingCases
+    package static let cases = applyCases + fenceCases + readingCases + bindingCases
 
     /// Runs every promise.
     ///

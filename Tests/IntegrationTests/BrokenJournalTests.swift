@@ -1,0 +1,67 @@
+import Foundation
+import Logging
+import SyncCoordinator
+import SyncCore
+import SyncTestKit
+import SyncTransport
+import Testing
+import ZeroMQ
+
+/// What a coordinator does when its disk can't be trusted any more.
+@Suite struct BrokenJournalTests {
+    // Trace A8.
+    @Test(.timeLimit(.minutes(2)))
+    func `a coordinator ends when an fsync failed, and the next one reads back what is there`()
+        async throws
+    {
+        let folder = "/tmp/syncd-broken-\(UInt32.random(in: .min ... .max))"
+        try FileManager.default.createDirectory(
+            atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let configuration = CoordinatorConfiguration(
+            intake: "ipc://\(folder)/i", workers: "ipc://\(folder)/w",
+            status: "ipc://\(folder)/s")
+        let disk = InMemoryJournal.Disk()
+        disk.failCommits(with: [JournalError(.fatal, "An fsync failed; look at the disk.")])
+        let context = try Context()
+        let loop = try SocketLoop(name: "producer", context: context)
+        let producer = Producer(
+            endpoint: configuration.intake, project: MachineCluster.project,
+            name: MachineCluster.name("tester"), on: loop)
+        try await producer.open()
+        let book = ProducerBook()
+        let keeping = Task { await book.keep(producer.updates) }
+        let edit = MachineCluster.put("f", "1")
+        await book.pushed(await producer.submit(edit), edit)
+
+        let broken = try InMemoryJournal(disk: disk)
+        let error = await #expect(throws: JournalError.self) {
+            try await Self.service(configuration, broken, epoch: 1).run()
+        }
+        #expect(error?.code == .fatal)
+        #expect(error?.message == "An fsync failed; look at the disk.")
+        #expect(await book.accepted.isEmpty && disk.commitCount == 0)
+        await broken.close()
+
+        let mended = try InMemoryJournal(disk: disk)
+        let service = Self.service(configuration, mended, epoch: 2)
+        let running = Task { try await service.run() }
+        await book.reach(1)
+        #expect(await book.accepted == [1: EditSequence(1)])
+        #expect(disk.commitCount == 1)
+        running.cancel()
+        _ = await running.result
+        keeping.cancel()
+        await loop.stop()
+        context.shutdown()
+        _ = context.terminate(within: .seconds(5))
+    }
+
+    private static func service(
+        _ configuration: CoordinatorConfiguration, _ journal: InMemoryJournal, epoch: UInt64
+    ) -> CoordinatorService {
+        CoordinatorService(
+            configuration, journal: journal, epoch: Epoch(bits: epoch),
+            logger: Logger(label: "coordinator") { _ in SwiftLogNoOpLogHandler() })
+    }
+}

@@ -1,0 +1,176 @@
+import Foundation
+import SyncCore
+import SyncTestKit
+import Testing
+
+/// Disks that fill up, can't be written or don't answer, and come back, without any restart.
+@Suite(.serialized, .enabled(if: Capability.mounts, "mounts need root"))
+struct DiskTests {
+    /// Runs a load in two halves; between them and the end the body does harm and mends it.
+    private static func withLoad(
+        _ cluster: DaemonCluster, projects: [String], contentBytes: Int, half: Int,
+        harm: () async throws -> Void, mend: () async throws -> Void
+    ) async throws {
+        let pids = cluster.pids
+        var loads: [LoadedProducer] = []
+        for (place, project) in projects.enumerated() {
+            loads.append(
+                try await LoadedProducer(
+                    project, of: cluster, seed: UInt64(place + 1), contentBytes: contentBytes))
+        }
+        try await withThrowingTaskGroup(of: Void.self) { keeping in
+            for load in loads { keeping.addTask { await load.keep() } }
+            for load in loads { await load.push(1...half) }
+            for load in loads { await load.book.reach(half) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                // Not before the harm: some of the edits must meet it.
+                try await harm()
+                for load in loads { group.addTask { await load.push(half + 1...2 * half) } }
+                try await mend()
+                try await group.waitForAll()
+            }
+            for load in loads { await load.book.reach(2 * half) }
+            keeping.cancelAll()
+        }
+        for load in loads {
+            try await Self.rest(load.project, cluster)
+            try await load.check(cluster)
+        }
+        #expect(cluster.pids == pids, "nothing was restarted")
+    }
+
+    /// Waits until nothing of a project is left to do.
+    private static func rest(_ project: String, _ cluster: DaemonCluster) async throws {
+        try await eventually("\(project) comes to rest") {
+            try await cluster.queue(project).projects
+                .first { $0.name.text == project }?.counts.pending ?? 0 == 0
+        }
+    }
+
+    /// Whether some file of a project waits for this reason.
+    private static func waits(
+        _ project: String, for reason: String, _ cluster: DaemonCluster
+    ) async throws -> Bool {
+        try await cluster.queue(project).files.contains { $0.reason.contains(reason) }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a full journal answers busy, keeps what it accepted, and goes on by itself`()
+        async throws
+    {
+        let disk = try TestDisk.inMemory(byteCount: 32 << 20)
+        defer { disk.remove() }
+        let cluster = try await DaemonCluster.start(
+            workers: 1, places: DaemonCluster.Places(journal: disk.path),
+            coordinatorFlags: ["--lease-ms", "60000"])
+        let coordinator = try #require(cluster.coordinator)
+        try await Self.withLoad(
+            cluster, projects: ["p1", "p2", "p3", "p4"], contentBytes: 2_000, half: 250
+        ) {
+            try disk.fill()
+        } mend: {
+            try await eventually("the log tells") {
+                // What is left of the write-ahead log is used up first.
+                try disk.fill()
+                return coordinator.text.contains("free space on that disk")
+            }
+            try disk.empty()
+        }
+        await cluster.stop()
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a full store lets its files wait, burns no attempt, and goes on by itself`()
+        async throws
+    {
+        let disk = try TestDisk.inMemory(byteCount: 32 << 20)
+        defer { disk.remove() }
+        let cluster = try await DaemonCluster.start(
+            workers: 1, places: DaemonCluster.Places(store: disk.path),
+            coordinatorFlags: ["--lease-ms", "60000"])
+        try await Self.withLoad(
+            cluster, projects: ["p1"], contentBytes: 4_000, half: 300
+        ) {
+            try disk.fill()
+        } mend: {
+            try await eventually("a file waits for the store") {
+                try disk.fill()
+                return try await Self.waits("p1", for: "free space on that disk", cluster)
+            }
+            let page = try await cluster.queue("p1").files
+            #expect(page.allSatisfy { $0.attempts == 0 })
+            try disk.empty()
+        }
+        let kinds = Set(try await cluster.events().map(\.kind))
+        #expect(!kinds.contains(.failed) && !kinds.contains(.away))
+        await cluster.stop()
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a full sandbox is away, burns no attempt, and is filled when it has room`()
+        async throws
+    {
+        let disk = try TestDisk.inMemory(byteCount: 8 << 20)
+        defer { disk.remove() }
+        let cluster = try await DaemonCluster.start(
+            workers: 2, places: DaemonCluster.Places(sandboxes: disk.path),
+            coordinatorFlags: ["--lease-ms", "60000"])
+        try await Self.withLoad(
+            cluster, projects: ["p1"], contentBytes: 1_000, half: 100
+        ) {
+            try await Self.rest("p1", cluster)
+            try disk.fill()
+        } mend: {
+            try await eventually("files are parked") {
+                try await Self.waits("p1", for: "ENOSPC", cluster)
+            }
+            try disk.empty()
+        }
+        let events = try await cluster.events()
+        let kinds = Set(events.map(\.kind))
+        #expect(kinds.contains(.away) && kinds.contains(.back))
+        #expect(!kinds.contains(.failed) && events.allSatisfy { $0.attempts == 0 })
+        print("full sandbox: \(events.count { $0.kind == .away }) times away")
+        await cluster.stop()
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `what can't be written at start is said, with 69 so that a supervisor tries again`()
+        async throws
+    {
+        let disk = try TestDisk.inMemory(byteCount: 8 << 20)
+        defer { disk.remove() }
+        let cluster = try await DaemonCluster.start(workers: 0)
+        try disk.remount(isReadOnly: true)
+        let places = [
+            (
+                ["coordinator", "--journal", "sqlite:\(disk.path)/journal.db", "--intake"],
+                "Could not lock \(disk.path)/journal.db.lock: Read-only file system"
+            ),
+            (
+                ["coordinator", "--journal", "sqlite:\(disk.path)/none/journal.db", "--intake"],
+                "Could not lock \(disk.path)/none/journal.db.lock: No such file or directory"
+            ),
+            (
+                [
+                    "worker", "--local-root", cluster.sandboxes, "--store",
+                    "sqlite:\(disk.path)/store.db", "--coordinator",
+                ],
+                "Could not open the store at \(disk.path)/store.db"
+            ),
+            (
+                [
+                    "worker", "--local-root", disk.path, "--store",
+                    "sqlite:\(cluster.folder.path)/store.db", "--coordinator",
+                ],
+                "Could not write the id of the local root '\(disk.path)': EROFS"
+            ),
+        ]
+        for (arguments, sentence) in places {
+            let run = try cluster.command(arguments + ["ipc://\(cluster.folder.path)/other"])
+            #expect(run.code == 69, "\(run.output)")
+            #expect(run.output.contains(sentence), "\(run.output)")
+        }
+        await cluster.stop()
+    }
+}

@@ -1,0 +1,154 @@
+import Foundation
+import SyncTestKit
+import Testing
+
+/// Settings as an operator gives them: flag over environment over file, and what a bad one says.
+struct SettingsTests {
+    /// Runs a command with nothing of ours in the environment but what is given.
+    private static func run(
+        _ arguments: [String], _ variables: [String: String] = [:], in folder: URL? = nil
+    ) throws -> (code: Int32, output: String) {
+        let process = Process()
+        process.executableURL = try DaemonCluster.binary
+        process.arguments = arguments
+        var environment = ProcessInfo.processInfo.environment.filter {
+            !$0.key.hasPrefix("SYNCD_")
+        }
+        environment.merge(variables) { $1 }
+        process.environment = environment
+        process.currentDirectoryURL = folder
+        process.standardInput = FileHandle.nullDevice
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    }
+
+    private static func withFile(
+        _ text: String, _ body: (String) throws -> Void
+    ) throws {
+        let id = String(UInt64.random(in: .min ... .max), radix: 36)
+        let file = "/tmp/syncd-settings-\(id).json"
+        try text.write(toFile: file, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try body(file)
+    }
+
+    // A coordinator without a journal says so after it has taken its settings: exit 64.
+
+    @Test func `a flag is stronger than the environment, which is stronger than the file`() throws {
+        try Self.withFile(#"{"syncd": {"lease-ms": 1}}"#) { file in
+            let base = ["coordinator", "--config", file]
+            let byFile = try Self.run(base)
+            #expect(byFile.code == 78)
+            #expect(byFile.output.contains("lease-ms is '1'"))
+            #expect(byFile.output.contains("from 200 to 60000"))
+            let byVariable = try Self.run(base, ["SYNCD_LEASE_MS": "fast"])
+            #expect(byVariable.code == 78)
+            #expect(byVariable.output.contains("lease-ms is 'fast'"))
+            for flag in [["--lease-ms", "5000"], ["--set", "lease-ms=5000"]] {
+                let byFlag = try Self.run(base + flag, ["SYNCD_LEASE_MS": "fast"])
+                #expect(byFlag.code == 64)
+                #expect(byFlag.output.contains("The journal is missing"))
+            }
+            let named = try Self.run(["coordinator"], ["SYNCD_CONFIG": file])
+            #expect(named.output.contains("lease-ms is '1'"))
+        }
+    }
+
+    @Test func `every limit is read from flag, environment and file`() throws {
+        let (code, output) = try Self.run(["settings", "--json"])
+        #expect(code == 0)
+        let lines = output.split(separator: "\n")
+        #expect(lines.count > 30)
+        for line in lines {
+            let object = try #require(
+                try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+            let key = try #require(object["key"] as? String)
+            let process = try #require(object["process"] as? String)
+            let variable = try #require(object["variable"] as? String)
+            // Out of range by one: whoever reads the setting says what it got.
+            let least = try #require(object["least"] as? Int)
+            let bad = String(least - 1)
+            let arguments =
+                process == "worker"
+                ? [
+                    "worker", "--store", "sqlite:/nonexistent/store.db", "--local-root",
+                    "/nonexistent",
+                ]
+                : ["coordinator"]
+            let told = "\(key) is '\(bad)'"
+            let byFlag = try Self.run(arguments + ["--set", "\(key)=\(bad)"])
+            let byVariable = try Self.run(arguments, [variable: bad])
+            #expect(byFlag.code == 78 && byFlag.output.contains(told), "\(key): \(byFlag)")
+            #expect(
+                byVariable.code == 78 && byVariable.output.contains(told), "\(key): \(byVariable)")
+            try Self.withFile(#"{"syncd": {"\#(key)": \#(bad)}}"#) { file in
+                let byFile = try Self.run(arguments + ["--config", file])
+                #expect(byFile.code == 78 && byFile.output.contains(told), "\(key): \(byFile)")
+            }
+        }
+    }
+
+    @Test func `what makes no sense ends with a sentence and its exit code`() throws {
+        let cases: [(arguments: [String], code: Int32, says: String)] = [
+            (["coordinator", "--log-format", "xml"], 78, "--log-format is text or json"),
+            (["coordinator", "--log-level", "loud"], 78, "--log-level is one of"),
+            (["coordinator", "--config", "/nonexistent/file"], 78, "can't be read"),
+            (["coordinator", "--set", "nonsense=1"], 78, "names no limit"),
+            (["coordinator", "--set", "lease-ms"], 78, "names no limit"),
+            (["coordinator", "--retry-ms", "soon"], 78, "retry-ms is 'soon'"),
+            (
+                ["coordinator", "--set", "message-mib=16"], 78,
+                "message-mib must be above content-mib"
+            ),
+            (["coordinator", "--journal", "postgres:x"], 78, "--journal"),
+            (["coordinator", "--intake", "tcp://0.0.0.0:7461"], 78, "--insecure"),
+            (["coordinator", "--nonsense"], 64, "Unknown option"),
+            (["nonsense"], 64, "Unexpected argument"),
+            (["push", "--project", "../p"], 64, "no project name"),
+            (["get", "--project", "p", "x"], 64, "The store is missing"),
+        ]
+        for (arguments, code, says) in cases {
+            let result = try Self.run(arguments)
+            #expect(result.code == code, "\(arguments): \(result)")
+            #expect(result.output.contains(says), "\(arguments): \(result)")
+        }
+    }
+
+    @Test func `a file with a typing error is refused, one without the object too`() throws {
+        try Self.withFile(#"{"syncd": {"lease_ms": 2500}}"#) { file in
+            let result = try Self.run(["coordinator", "--config", file])
+            #expect(result.code == 78)
+            #expect(result.output.contains("lease_ms, which nobody reads"))
+        }
+        try Self.withFile(#"{"lease-ms": 2500}"#) { file in
+            let result = try Self.run(["coordinator", "--config", file])
+            #expect(result.code == 78)
+            #expect(result.output.contains("has no object \"syncd\""))
+        }
+        try Self.withFile("{") { file in
+            try #expect(Self.run(["queue", "--config", file]).code == 78)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(5)))
+    func `a limit that was set is kept`() async throws {
+        let cluster = try await DaemonCluster.start(
+            workers: 1, coordinatorFlags: ["--set", "content-mib=1", "--log-format", "json"])
+        let file = cluster.folder.path + "/big"
+        try Data(count: 1 << 20 + 1).write(to: URL(fileURLWithPath: file))
+        let (code, output) = try cluster.command(
+            ["push", "--project", "p1", "--root", cluster.folder.path, "big"])
+        #expect(code != 0)
+        #expect(output.contains("too-large") || output.contains("16 MiB") == false)
+        let log = try #require(cluster.coordinator?.log)
+        let first = try String(contentsOf: log, encoding: .utf8).split(separator: "\n").first
+        let line = try JSONSerialization.jsonObject(with: Data((first ?? "").utf8))
+        #expect((line as? [String: Any])?["level"] as? String == "info")
+        await cluster.stop()
+    }
+}

@@ -1,0 +1,315 @@
+import Foundation
+import SyncCore
+import SyncTestKit
+import SyncTransport
+import Testing
+
+/// The status channel against real processes: whoever wants to miss nothing misses nothing.
+@Suite(.serialized, .timeLimit(.minutes(6))) struct StatusTests {
+    /// What one line of `syncd status --json` says.
+    struct Line: Decodable {
+        var type: String
+        var number: UInt64?
+        var projectNumber: UInt64?
+        var project: String?
+        var path: String?
+        var sequence: UInt64?
+        var from: UInt64?
+        var to: UInt64?
+    }
+
+    /// A `syncd status` of its own, read when the test wants it.
+    final class Follower {
+        let process = Process()
+        private let output = Pipe()
+        private let errors = Pipe()
+        private var rest: [UInt8] = []
+        private(set) var lines: [Line] = []
+
+        init(_ cluster: DaemonCluster, _ arguments: [String]) throws {
+            process.executableURL = try DaemonCluster.binary
+            process.arguments = ["status", "--json"] + arguments
+            process.environment = cluster.environment
+            process.standardOutput = output
+            process.standardError = errors
+            process.standardInput = FileHandle.nullDevice
+            try process.run()
+        }
+
+        /// Reads until a line fits; everything that was read is kept.
+        func read(until fits: (Line) -> Bool) throws {
+            while true {
+                while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
+                    let line = try Self.decode(rest[..<end])
+                    rest.removeFirst(end + 1)
+                    lines.append(line)
+                    if fits(line) { return }
+                }
+                let data = output.fileHandleForReading.availableData
+                if data.isEmpty { throw KitError("syncd status ended early") }
+                rest.append(contentsOf: data)
+            }
+        }
+
+        /// Reads what it says to people until that holds a text.
+        func readComplaint(_ text: String) throws {
+            var said = ""
+            while !said.contains(text) {
+                let data = errors.fileHandleForReading.availableData
+                if data.isEmpty { throw KitError("syncd status ended early: \(said)") }
+                said += String(decoding: data, as: UTF8.self)
+            }
+        }
+
+        static func decode(_ bytes: some Sequence<UInt8>) throws -> Line {
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            return try decoder.decode(Line.self, from: Data(bytes))
+        }
+
+        /// The numbered ones.
+        var events: [Line] { lines.filter { $0.number != nil } }
+
+        func kill() {
+            Foundation.kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+
+        /// Asks it to end, and tells how it did and what it said to people.
+        func end(by signal: Int32 = SIGTERM) -> (code: Int32, said: String) {
+            Foundation.kill(process.processIdentifier, signal)
+            // A child that waits for room in the pipe ends only when somebody reads.
+            let drained = output.fileHandleForReading
+            while !drained.availableData.isEmpty {}
+            process.waitUntilExit()
+            let said = errors.fileHandleForReading.readDataToEndOfFile()
+            return (process.terminationStatus, String(decoding: said, as: UTF8.self))
+        }
+    }
+
+    /// A cluster, and followers that are ended whatever the body does.
+    private final class Scene {
+        let cluster: DaemonCluster
+        private var followers: [Follower] = []
+
+        init(_ cluster: DaemonCluster) { self.cluster = cluster }
+
+        func follow(_ arguments: [String]) throws -> Follower {
+            let follower = try Follower(cluster, arguments)
+            followers.append(follower)
+            return follower
+        }
+
+        func end() async {
+            for follower in followers where follower.process.isRunning { follower.kill() }
+            await cluster.stop()
+        }
+    }
+
+    private static func with(
+        workers: Int = 1, flags: [String] = [], _ body: (Scene) async throws -> Void
+    ) async throws {
+        let scene = Scene(
+            try await DaemonCluster.start(workers: workers, coordinatorFlags: flags))
+        do {
+            try await body(scene)
+        } catch {
+            await scene.end()
+            throw error
+        }
+        await scene.end()
+    }
+
+    private static func path(_ number: Int) -> String { "dir-\(number % 5)/f\(number % 60)" }
+
+    /// Pushes so many edits in one life of a producer, and waits for their answers.
+    private static func push(
+        _ count: Int, to project: String, _ cluster: DaemonCluster, _ book: ProducerBook
+    ) async throws {
+        let producer = try await cluster.producer(project)
+        let keeping = Task { await book.keep(producer.updates) }
+        for number in 0..<count {
+            let edit = MachineCluster.put(path(number), "\(project) \(number)")
+            await book.pushed(await producer.submit(edit), edit)
+        }
+        await book.reach(count)
+        keeping.cancel()
+    }
+
+    /// The last event of a project, once nothing is left to do there.
+    private static func lastEvent(
+        _ project: String, _ cluster: DaemonCluster
+    ) async throws -> UInt64 {
+        try await cluster.flush(project)
+        return try await cluster.queue(project).projects.first?.eventNumber ?? 0
+    }
+
+    /// Every accepted edit of the book is told once, has one end, and the newest is synced.
+    private static func check(
+        _ lines: [Line], against book: ProducerBook, below folder: String = ""
+    ) async {
+        var accepted: [String: Set<UInt64>] = [:]
+        var ends: [UInt64: Int] = [:]
+        var synced: [String: UInt64] = [:]
+        for line in lines {
+            guard let path = line.path, let sequence = line.sequence else { continue }
+            switch line.type {
+            case "accepted":
+                #expect(accepted[path, default: []].insert(sequence).inserted)
+            case "synced":
+                ends[sequence, default: 0] += 1
+                synced[path] = max(synced[path] ?? 0, sequence)
+            case "superseded", "failed", "discarded": ends[sequence, default: 0] += 1
+            default: continue
+            }
+        }
+        var expected: [String: Set<UInt64>] = [:]
+        for (number, sequence) in await book.accepted {
+            guard let path = await book.edits[number]?.path, path.isCovered(by: folder) else {
+                continue
+            }
+            expected[path.text, default: []].insert(sequence.value)
+        }
+        #expect(accepted == expected)
+        for (path, sequences) in expected {
+            #expect(synced[path] == sequences.max(), "\(path)")
+            #expect(sequences.allSatisfy { ends[$0] == 1 }, "\(path)")
+        }
+    }
+
+    /// Two lives of a producer in one book.
+    private static func sum(_ first: ProducerBook, _ second: ProducerBook) async -> ProducerBook {
+        let sum = ProducerBook()
+        let offset: UInt64 = 1_000_000
+        for (base, book) in [(0, first), (offset, second)] {
+            for (number, edit) in await book.edits { await sum.pushed(base + number, edit) }
+            await sum.note(
+                Dictionary(
+                    uniqueKeysWithValues: await book.accepted.map { (base + $0.key, $0.value) }))
+        }
+        return sum
+    }
+
+    // Trace A14.
+    @Test func `late, killed, slow, over a restart: a project's subscriber has everything`()
+        async throws
+    {
+        try await Self.with(workers: 2, flags: ["--lease-ms", "1000"]) { scene in
+            let cluster = scene.cluster
+            let book = ProducerBook()
+            let other = ProducerBook()
+            let early = try scene.follow(["--project", "p1", "--from", "1"])
+            // Nobody reads this one until all is over: it is slower than any flow.
+            let slow = try scene.follow(["--project", "p1", "--from", "1"])
+            let folder = try scene.follow(
+                ["--project", "p1", "--prefix", "dir-3", "--from", "1"])
+            let flood = Task { try await Self.push(3_000, to: "p2", cluster, other) }
+            try await Self.push(1_500, to: "p1", cluster, book)
+            try early.read { $0.projectNumber ?? 0 >= 700 }
+            early.kill()
+            let seen = try #require(early.events.last?.number)
+
+            cluster.crashCoordinator()
+            let restarted = ProducerBook()
+            let pushing = Task { try await Self.push(1_500, to: "p1", cluster, restarted) }
+            try cluster.startCoordinator()
+            let back = try scene.follow(["--project", "p1", "--from", "\(seen + 1)"])
+            try await pushing.value
+            try await flood.value
+
+            let late = try scene.follow(["--project", "p1", "--from", "1"])
+            let last = try await Self.lastEvent("p1", cluster)
+            for follower in [slow, back, late] { try follower.read { $0.projectNumber == last } }
+            for lines in [slow.events, late.events, early.events + back.events] {
+                #expect(lines.map(\.projectNumber) == (1...last).map { $0 })
+            }
+            #expect(!(slow.lines + back.lines).contains { $0.type == "gap" })
+            let both = await Self.sum(book, restarted)
+            await Self.check(slow.events, against: both)
+            await Self.check(early.events + back.events, against: both)
+
+            // The folder's last event, as the whole log has it.
+            let inFolder = late.events.filter { $0.path?.hasPrefix("dir-3/") ?? true }
+            let end = try #require(inFolder.last?.number)
+            try folder.read { $0.number == end }
+            #expect(folder.events.map(\.number) == inFolder.map(\.number))
+            await Self.check(folder.events, against: both, below: "dir-3")
+            for follower in [slow, back, late, folder] { #expect(follower.end().code == 0) }
+        }
+    }
+
+    @Test func `a broken connection is told, and made again`() async throws {
+        try await Self.with(workers: 1) { scene in
+            let cluster = scene.cluster
+            let follower = try scene.follow(["--project", "p1"])
+            try follower.read { $0.type == "connected" }
+            cluster.crashCoordinator()
+            try follower.read { $0.type == "disconnected" }
+            try cluster.startCoordinator()
+            try follower.read { $0.type == "connected" }
+            let book = ProducerBook()
+            try await Self.push(1, to: "p1", cluster, book)
+            try follower.read { $0.type == "synced" }
+            let (code, said) = follower.end(by: SIGINT)
+            #expect(code == 0)
+            #expect(said == "")
+        }
+    }
+
+    @Test func `a log that begins later is told as a gap`() async throws {
+        try await Self.with(workers: 1, flags: ["--event-log-max", "1000"]) { scene in
+            let cluster = scene.cluster
+            for _ in 0..<4 { try await Self.push(600, to: "p1", cluster, ProducerBook()) }
+            let last = try await Self.lastEvent("p1", cluster)
+            for arguments in [[], ["--project", "p1"]] {
+                let follower = try scene.follow(arguments + ["--from", "1"])
+                try follower.read { $0.projectNumber == last }
+                let gap = try #require(follower.lines.first { $0.type == "gap" })
+                #expect(gap.from == 1)
+                #expect(gap.to.map { $0 + 1 } == follower.events.first?.number)
+                let numbers = follower.events.compactMap(\.projectNumber)
+                #expect(numbers == Array((numbers.first ?? 0)...last))
+                _ = follower.end()
+            }
+        }
+    }
+
+    @Test func `lines for people say what, where, which version, why and what is done`()
+        async throws
+    {
+        try await Self.with(workers: 1) { scene in
+            let cluster = scene.cluster
+            let book = ProducerBook()
+            try await Self.push(1, to: "p1", cluster, book)
+            try await cluster.flush()
+            try FileManager.default.createSymbolicLink(
+                atPath: cluster.sandboxes + "/p1/out", withDestinationPath: "/tmp")
+            let pushed = try cluster.command(
+                ["push", "--project", "p1", "--stdin", "out/f", "--wait"])
+            #expect(pushed.code == 1)
+            let last = try await cluster.queue("p1").projects.first?.eventNumber ?? 0
+            let (code, output) = try cluster.command(
+                ["status", "--project", "p1", "--from", "1", "--until", "\(last)"])
+            #expect(code == 0)
+            let lines = output.split(separator: "\n")
+            let synced = try #require(lines.first { $0.contains("  synced ") })
+            #expect(synced.contains("p1/dir-0/f0"))
+            #expect(synced.contains("version 1"))
+            let failed = try #require(lines.first { $0.contains("  failed ") })
+            #expect(failed.contains("p1/out/f"))
+            #expect(failed.contains("→ kept; after the repair: syncd failed retry --project p1"))
+        }
+    }
+
+    @Test func `without a coordinator it says so and waits`() async throws {
+        try await Self.with(workers: 0) { scene in
+            let cluster = scene.cluster
+            cluster.crashCoordinator()
+            let follower = try scene.follow(["--project", "p1"])
+            try follower.readComplaint("no coordinator answers at")
+            try cluster.startCoordinator()
+            try follower.read { $0.type == "connected" }
+            #expect(follower.end().code == 0)
+        }
+    }
+}

@@ -1,0 +1,32 @@
+import Foundation
+
+/// What an operator could see of a cluster's processes.
+extension DaemonCluster {
+    /// Resident memory of the coordinator, in bytes.
+    package func coordinatorMemory() throws -> Int {
+        guard let pid = coordinator?.pid else { throw KitError("there is no coordinator") }
+        let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+        for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+            let digits = line.filter(\.isNumber)
+            if let kibibytes = Int(digits) { return kibibytes << 10 }
+        }
+        throw KitError("/proc/\(pid)/status has no VmRSS")
+    }
+
+    /// Lines that the coordinator has logged.
+    package func coordinatorLog() throws -> [String] {
+        guard let log = coordinator?.log else { throw KitError("there is no coordinator") }
+        return try String(contentsOf: log, encoding: .utf8).split(separator: "\n").map(String.init)
+    }
+
+    /// Waits until the coordinator has logged a line that holds all these texts.
+    package func logLine(with texts: [String]) async throws -> String {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
+            let found = try coordinatorLog().first { line in texts.allSatisfy(line.contains) }
+            if let found { return found }
+            _ = try await queue()
+        }
+        throw KitError("no line of the log has \(texts)")
+    }
+}
