@@ -2,17 +2,25 @@
 
 import PackageDescription
 
-/// One list for every Swift target. The proposal of each feature is named beside it;
+/// `deploy/check` lets a warning end the build; else one in a toolchain to come would stop
+/// everybody.
+let strictness: [SwiftSetting] =
+    Context.environment["SYNCD_WARNINGS_AS_ERRORS"] == nil ? [] : [.treatAllWarnings(as: .error)]
+
+/// One list for every Swift target.
+///
+/// The proposal of each feature is named beside it;
 /// TidyTests checks that the compiler knows the spelling, because it ignores unknown ones silently.
-let settings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),  // SE-0335
-    .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
-    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
-    .enableUpcomingFeature("InferIsolatedConformances"),  // SE-0470
-    .enableUpcomingFeature("ImmutableWeakCaptures"),  // SE-0481
-]
+let settings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+        .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+        .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
+        .enableUpcomingFeature("InferIsolatedConformances"),  // SE-0470
+        .enableUpcomingFeature("ImmutableWeakCaptures"),  // SE-0481
+    ] + strictness
 
 let package = Package(
     name: "syncd",
@@ -20,6 +28,8 @@ let package = Package(
     products: [
         .executable(name: "syncd", targets: ["syncd"]),
         .executable(name: "SyncBench", targets: ["SyncBench"]),
+        .library(name: "SyncClient", targets: ["SyncClient"]),
+        .executable(name: "SyncSim", targets: ["SyncSim"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -34,7 +44,8 @@ let package = Package(
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
-        // Without pkgConfig: Debian's libzmq.pc names -isystem flags that SwiftPM refuses with a warning.
+        // Without pkgConfig: Debian's libzmq.pc names -isystem flags that SwiftPM refuses with a
+        // warning.
         .systemLibrary(name: "CLibZMQ", providers: [.apt(["libzmq3-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(
@@ -46,7 +57,13 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(name: "ZeroMQ", dependencies: ["CLibZMQ", "CLinux"], swiftSettings: settings),
-        .target(name: "SyncTransport", dependencies: ["SyncCore", "ZeroMQ"], swiftSettings: settings),
+        .target(
+            name: "SyncTransport",
+            dependencies: [
+                "SyncCore", "ZeroMQ",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "SyncStore",
             dependencies: [
@@ -54,11 +71,12 @@ let package = Package(
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],
             swiftSettings: settings),
-        .target(name: "SyncSandbox", dependencies: ["SyncCore", "CLinux"], swiftSettings: settings),
+        .target(
+            name: "SyncSandbox", dependencies: ["SyncCore", "CLinux"], swiftSettings: settings),
         .target(
             name: "SyncCoordinator",
             dependencies: [
-                "SyncCore", "SyncTransport",
+                "SyncCore", "SyncTransport", "ZeroMQ",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -66,16 +84,19 @@ let package = Package(
         .target(
             name: "SyncWorker",
             dependencies: [
-                "SyncCore", "SyncTransport",
+                "SyncCore", "SyncTransport", "ZeroMQ",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings),
+        .target(
+            name: "SyncClient", dependencies: ["SyncCore", "SyncTransport", "ZeroMQ"],
+            swiftSettings: settings),
         .executableTarget(
             name: "syncd",
             dependencies: [
-                "CLinux", "SyncCore", "SyncTransport", "SyncStore", "SyncSandbox", "SyncCoordinator",
-                "SyncWorker", "ZeroMQ",
+                "CLinux", "SyncCore", "SyncTransport", "SyncStore", "SyncSandbox",
+                "SyncCoordinator", "SyncWorker", "ZeroMQ",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Logging", package: "swift-log"),
@@ -87,20 +108,38 @@ let package = Package(
         .executableTarget(
             name: "SyncBench",
             dependencies: [
-                "SyncCore", "SyncTransport",
+                "SyncCore", "SyncStore", "SyncTransport", "ZeroMQ", "syncd",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "SyncSimulator",
+            dependencies: [
+                "SyncCore", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "SyncSim",
+            dependencies: [
+                "SyncCore", "SyncSimulator",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         .target(
             name: "SyncTestKit", dependencies: ["SyncCore", "SyncTransport", "ZeroMQ"],
             path: "Tests/SyncTestKit", swiftSettings: settings),
         .testTarget(
-            name: "SyncCoreTests", dependencies: ["SyncCore", "SyncTestKit"], swiftSettings: settings),
+            name: "SyncCoreTests", dependencies: ["SyncCore", "SyncTestKit"],
+            swiftSettings: settings),
         .testTarget(
-            name: "ZeroMQTests", dependencies: ["ZeroMQ", "CLibZMQ"], swiftSettings: settings),
+            name: "ZeroMQTests", dependencies: ["ZeroMQ", "CLibZMQ", "SyncTestKit"],
+            swiftSettings: settings),
         .testTarget(
-            name: "SyncTransportTests", dependencies: ["SyncTransport", "SyncCore", "SyncTestKit"],
+            name: "SyncTransportTests",
+            dependencies: ["SyncTransport", "SyncCore", "SyncTestKit", "ZeroMQ"],
             swiftSettings: settings),
         .testTarget(
             name: "SyncStoreTests", dependencies: ["SyncStore", "SyncCore", "SyncTestKit"],
@@ -109,10 +148,18 @@ let package = Package(
             name: "SyncSandboxTests", dependencies: ["SyncSandbox", "SyncCore", "SyncTestKit"],
             swiftSettings: settings),
         .testTarget(
+            name: "SyncClientTests",
+            dependencies: ["SyncClient", "SyncCore", "SyncTransport", "SyncTestKit"],
+            swiftSettings: settings),
+        .testTarget(
             name: "IntegrationTests",
             dependencies: [
                 "syncd", "SyncCore", "SyncTransport", "SyncStore", "SyncTestKit",
+                "SyncCoordinator", "ZeroMQ", .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SyncSimulatorTests", dependencies: ["SyncSimulator", "SyncSim"],
             swiftSettings: settings),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]

@@ -1,0 +1,58 @@
+import Foundation
+import Testing
+
+/// What the toolchain itself can tell.
+struct ToolTests {
+    /// Runs a command in the repository; its output and exit code.
+    private func run(_ words: [String]) throws -> (code: Int32, output: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = words
+        process.currentDirectoryURL = SourceTree.root
+        process.standardInput = FileHandle.nullDevice
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+    }
+
+    @Test(.timeLimit(.minutes(10)))
+    func `the formatter has nothing to say`() throws {
+        let (code, output) = try run([
+            "swift", "format", "lint", "--strict", "--parallel", "--recursive", "Package.swift",
+            "Sources", "Tests",
+        ])
+        #expect(code == 0, "\(output)")
+    }
+
+    @Test(.timeLimit(.minutes(10)))
+    func `the compiler knows every upcoming feature that the manifest names`() throws {
+        let (code, output) = try run(["swiftc", "-print-supported-features"])
+        #expect(code == 0, "\(output)")
+        let features = try Manifest.read().features
+        #expect(!features.isEmpty)
+        for feature in features {
+            #expect(output.contains("\"\(feature)\""), "the compiler ignores \(feature)")
+        }
+    }
+
+    @Test(.timeLimit(.minutes(10)), arguments: ["deploy", ".ci"])
+    func `every script is one that bash can read, and may be executed`(_ folder: String) throws {
+        let scripts = SourceTree.files.filter {
+            $0.path.hasPrefix(folder + "/") && $0.text.hasPrefix("#!/usr/bin/env bash")
+        }
+        #expect(!scripts.isEmpty)
+        for script in scripts {
+            let (code, output) = try run(["bash", "-n", script.path])
+            #expect(code == 0, "\(output)")
+            #expect(script.text.contains("set -euo pipefail"), "\(script.path)")
+            #expect(
+                FileManager.default.isExecutableFile(
+                    atPath: SourceTree.root.appendingPathComponent(script.path).path),
+                "\(script.path) is not executable")
+        }
+    }
+}
