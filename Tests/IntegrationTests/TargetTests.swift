@@ -83,6 +83,7 @@ import Testing
     func `a thousand files that wait for a missing root burn no attempt`() async throws {
         try await withScene { scene in
             let root = scene.cluster.sandboxes
+            try await scene.cluster.joined()
             try FileManager.default.moveItem(atPath: root, toPath: root + ".gone")
             let files = Dictionary(
                 uniqueKeysWithValues: (0..<1_000).map { ("d\($0 % 10)/f\($0)", "\($0)") })

@@ -121,6 +121,7 @@ import Testing
             // Before the first write: later on, open stage directories would go on working below
             // a root that was only moved.
             let root = cluster.sandboxes
+            try await cluster.joined()
             try FileManager.default.moveItem(atPath: root, toPath: root + ".gone")
             for text in ["one", "two", "three"] { await Self.push(text, producer, book) }
             _ = try await Self.file(in: "parked", cluster)

@@ -297,6 +297,13 @@ package final class DaemonCluster: @unchecked Sendable {
         return report
     }
 
+    /// Waits until so many workers have joined: one that finds no local root at its start ends.
+    package func joined(_ count: Int = 1) async throws {
+        while try await queue().workers.count(where: { $0.state == "live" }) < count {
+            await Task.yield()
+        }
+    }
+
     /// Waits until everything of a project is visible.
     package func flush(_ project: String = "p1", patience: Duration = .seconds(120)) async throws {
         let producer = try await asker(project)
