@@ -61,12 +61,16 @@ actor Coordinator: SocketLoopClient {
     ///
     /// - Returns: The endpoints as bound, wildcards resolved.
     func open(_ configuration: CoordinatorConfiguration) throws -> BoundEndpoints {
+        let shares = ConnectionShares(of: configuration.connectionsMax)
         let sockets = Sockets(
             intake: try IntakeEndpoint(
-                configuration.intake, on: loop, limits: configuration.limits),
+                configuration.intake, on: loop, limits: configuration.limits,
+                connectionsMax: shares.intake),
             workers: try AssignmentEndpoint(
-                configuration.workers, on: loop, limits: configuration.limits),
-            status: try StatusPublisher(configuration.status, on: loop))
+                configuration.workers, on: loop, limits: configuration.limits,
+                connectionsMax: shares.workers),
+            status: try StatusPublisher(
+                configuration.status, on: loop, connectionsMax: shares.status))
         self.sockets = sockets
         loop.attach(self)
         return BoundEndpoints(
@@ -101,19 +105,38 @@ actor Coordinator: SocketLoopClient {
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
         run(machine.takeDirectives(), sockets)
         sockets.status.turn(at: now, number: machine.eventNumber) { machine.eventNumber(of: $0) }
-        for notice in sockets.intake.takeNotices() + sockets.workers.takeNotices() {
+        let notices =
+            sockets.intake.takeNotices() + sockets.workers.takeNotices()
+            + sockets.status.takeNotices()
+        for notice in notices {
             logger.log(level: notice.isWarning ? .warning : .info, "\(notice.sentence)")
         }
         if !isDrained || !asked.isDrained { return instant }
-        let next = [machine.nextDeadline, sockets.status.nextDeadline].compactMap(\.self).min()
-        return next.map { clock.continuous($0) }
+        let own = [machine.nextDeadline, sockets.status.nextDeadline].compactMap(\.self).min()
+        return [
+            own.map { clock.continuous($0) }, sockets.intake.nextDeadline,
+            sockets.workers.nextDeadline, sockets.status.connectionDeadline,
+        ].compactMap(\.self).min()
+    }
+
+    /// Adds to a picture of the pool what only the sockets know.
+    private func completed(_ reply: ClientReply, _ sockets: Sockets) -> ClientReply {
+        guard case .queue(var report) = reply else { return reply }
+        let (intake, workers, status) = (
+            sockets.intake.connections, sockets.workers.connections, sockets.status.connections
+        )
+        report.connections = QueueReport.Connections(
+            intake: intake.count, workers: workers.count, status: status.count,
+            refused: intake.refused + workers.refused + status.refused)
+        return .queue(report)
     }
 
     private func run(_ directives: [CoordinatorDirective], _ sockets: Sockets) {
         for directive in directives {
             switch directive {
             case .commit(let transaction): outlets.commits.yield(transaction)
-            case .reply(let route, let reply): sockets.intake.reply(reply, to: route)
+            case .reply(let route, let reply):
+                sockets.intake.reply(completed(reply, sockets), to: route)
             case .send(let route, let message): sockets.workers.send(message, to: route)
             case .publish(let events): sockets.status.publish(events)
             case .hint(let hint):

@@ -13,6 +13,8 @@ package struct CoordinatorConfiguration: Sendable {
     package var settings: CoordinatorSettings
     /// Limits of messages.
     package var limits: WireLimits
+    /// Most connections, over the three sockets.
+    package var connectionsMax = ConnectionShares.countMaxDefault
 
     /// The design's endpoints and limits.
     package init(

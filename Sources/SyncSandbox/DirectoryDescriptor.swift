@@ -161,6 +161,20 @@ struct DirectoryDescriptor: ~Copyable, Sendable {
         )
     }
 
+    /// Identity of what stands under a path of the file system; nil for nothing.
+    ///
+    /// A link as last segment is not followed.
+    static func identity(path: String) throws(Errno) -> Identity? {
+        var status = stat()
+        do {
+            _ = try calling { fstatat(AT_FDCWD, path, &status, AT_SYMLINK_NOFOLLOW) }
+        } catch {
+            if error.number == ENOENT || error.number == ENOTDIR { return nil }
+            throw error
+        }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+
     /// Its own identity.
     borrowing func identity() throws(Errno) -> Identity {
         let own = number

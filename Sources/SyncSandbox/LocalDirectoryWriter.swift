@@ -38,6 +38,11 @@ package final class LocalDirectoryWriter: SandboxWriter {
         try await pool.run(for: name.text) { () throws(SandboxError) in try self.readMarker() }
     }
 
+    /// Writes a small file beside the marker and removes it.
+    package func tryWriting() async throws(SandboxError) {
+        try await pool.run(for: name.text) { () throws(SandboxError) in try self.tryBlocking() }
+    }
+
     /// Writes the marker.
     package func mark(_ marker: SandboxMarker) async throws(SandboxError) {
         try await pool.run(for: name.text) { () throws(SandboxError) in
@@ -66,10 +71,11 @@ package final class LocalDirectoryWriter: SandboxWriter {
         _ edit: SandboxEdit, through stage: StageName
     ) async throws(SandboxError) {
         try await pool.run(for: name.text) { () throws(SandboxError) in
-            let change = LocalChange(
-                path: edit.path, stage: try self.standing(stage), isSynced: self.isSynced)
+            let standing = try self.standing(stage)
+            let change = LocalChange(path: edit.path, stage: standing, isSynced: self.isSynced)
             do throws(SandboxError) {
                 try change.make(edit.change)
+                try self.checkPlace(of: standing)
             } catch {
                 if error.code == SandboxError.revokedCode { self.forget(stage) }
                 throw error
@@ -77,7 +83,43 @@ package final class LocalDirectoryWriter: SandboxWriter {
         }
     }
 
+    /// Throws unless the sandbox of a stage is the one that stands under the root's path.
+    ///
+    /// One that was moved away while its descriptors are open takes writes as before, but nobody
+    /// sees them where the sandbox should be; such a write is not *visible*.
+    private func checkPlace(of stage: StageDirectory) throws(SandboxError) {
+        let found: DirectoryDescriptor.Identity?
+        do throws(Errno) {
+            found = try DirectoryDescriptor.identity(path: "\(root.path)/\(name)")
+        } catch {
+            throw error.failure("look at", .place("sandbox '\(name)'"))
+        }
+        if found == stage.sandboxIdentity { return }
+        // The next write opens it anew, and tells what is there by then.
+        forget(stage.name)
+        _ = try root.open()
+        throw Self.missing(name)
+    }
+
     // MARK: Marker
+
+    /// More than a file system keeps back for its own needs, less than anybody misses.
+    private static let trialBytes = 64 << 10
+
+    private func tryBlocking() throws(SandboxError) {
+        let root = try root.open()
+        do throws(Errno) {
+            let housekeeping = try root.directory(name.text).directory(EditPath.reserved)
+            let trial = "trial.\(Hexadecimal.digits(of: UInt64.random(in: .min ... .max)))"
+            let file = try housekeeping.makeFile(trial, mode: 0o600)
+            defer { try? housekeeping.removeFile(trial) }
+            try file.writeAll([UInt8](repeating: 0, count: Self.trialBytes))
+            try file.close()
+        } catch {
+            if error.number == ENOENT { throw Self.missing(name) }
+            throw error.failure("write a trial file into", .place("sandbox '\(name)'"))
+        }
+    }
 
     private func readMarker() throws(SandboxError) -> SandboxMarker? {
         let root = try root.open()
@@ -128,7 +170,7 @@ package final class LocalDirectoryWriter: SandboxWriter {
     static func missing(_ name: Name) -> SandboxError {
         SandboxError(
             .target, code: "sandbox-missing",
-            "Sandbox '\(name)' was removed. It is made again and filled; its edits wait.")
+            "Sandbox '\(name)' was removed or moved. It is made again and filled; its edits wait.")
     }
 
     // MARK: Stages

@@ -17,9 +17,12 @@ final class StageDirectory: Sendable {
     let sandbox: DirectoryDescriptor
     /// Which one it is: it is made once, so another one of its name is not it.
     let identity: DirectoryDescriptor.Identity
+    /// Which directory the sandbox is.
+    let sandboxIdentity: DirectoryDescriptor.Identity
+    /// Whose stage it is, of which filling.
+    let name: StageName
 
     private let stage: DirectoryDescriptor
-    private let name: StageName
     private let sandboxName: Name
     private let lead = Hexadecimal.digits(of: UInt64.random(in: .min ... .max)) + "-"
     private let count = Atomic<UInt64>(0)
@@ -36,6 +39,7 @@ final class StageDirectory: Sendable {
     ) throws(SandboxError) {
         let found: DirectoryDescriptor.Identity
         do throws(Errno) {
+            sandboxIdentity = try sandbox.identity()
             stage = try sandbox.directory(EditPath.reserved).directory(StageFolder.name)
                 .directory("\(name)")
             found = try stage.identity()

@@ -15,12 +15,15 @@ package final class IntakeEndpoint {
     private let limits: WireLimits
     private var acceptTrouble = AcceptTrouble()
     private var notices: EndpointNotices
+    private var gate: ConnectionGate
 
     /// Binds.
     package init(
-        _ endpoint: String, on loop: SocketLoop, limits: WireLimits
+        _ endpoint: String, on loop: SocketLoop, limits: WireLimits,
+        connectionsMax: Int = ConnectionShares().intake
     ) throws(ZeroMQError) {
         self.limits = limits
+        gate = ConnectionGate(countMax: connectionsMax)
         notices = EndpointNotices(of: "intake", frameBytesMax: limits.frameBytesMax)
         socket = try LoopSocket(
             .router, on: loop,
@@ -79,16 +82,17 @@ package final class IntakeEndpoint {
         }
     }
 
+    /// Connections that stand, and those that were turned away since the start.
+    package var connections: (count: Int, refused: Int) { (gate.count, gate.refusedCount) }
+
+    /// When the socket is to be read again though nothing comes.
+    package var nextDeadline: ContinuousClock.Instant? { gate.nextDeadline }
+
     /// What the log should have since the last call.
     package func takeNotices() -> [EndpointNotice] { notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }
 
-    private func readEvents() {
-        for _ in 0..<AcceptTrouble.eventsPerPassMax {
-            guard let event = try? socket.nextEvent() else { return }
-            if acceptTrouble.isWorthTelling(event.kind) { notices.add(event) }
-        }
-    }
+    private func readEvents() { gate.read(socket, &acceptTrouble, into: &notices) }
 }

@@ -41,6 +41,13 @@ extension Body {
             var inHand: Int
         }
 
+        struct Connections: Codable {
+            var intake: Int
+            var workers: Int
+            var status: Int
+            var refused: Int
+        }
+
         var epoch: String
         var sequence: UInt64
         var eventNumber: UInt64
@@ -52,6 +59,7 @@ extension Body {
         var workers: [Worker]
         var files: [File]
         var next: String?
+        var connections: Connections?
     }
 }
 
@@ -89,16 +97,26 @@ extension Body.Queue {
                     label: $0.label.text, incarnation: $0.incarnation.description,
                     state: $0.state, inHand: $0.inHand)
             },
-            files: report.files.map { Body.File($0) }, next: report.next)
+            files: report.files.map { Body.File($0) }, next: report.next,
+            connections: report.connections.map {
+                Connections(
+                    intake: $0.intake, workers: $0.workers, status: $0.status,
+                    refused: $0.refused)
+            })
     }
 
     var value: QueueReport? {
         guard let epoch = Epoch(epoch) else { return nil }
-        return QueueReport(
+        var report = QueueReport(
             epoch: epoch, sequence: EditSequence(sequence), eventNumber: eventNumber,
             isRecovering: recovering, counts: counts.value, pendingBytes: pendingBytes,
             memoryBytes: memoryBytes, projects: projects.compactMap(\.value),
             workers: workers.compactMap(\.value), files: files.compactMap(\.value), next: next)
+        report.connections = connections.map {
+            QueueReport.Connections(
+                intake: $0.intake, workers: $0.workers, status: $0.status, refused: $0.refused)
+        }
+        return report
     }
 }
 

@@ -12,6 +12,8 @@ package final class StatusPublisher {
     /// A longer one cuts its
     /// connection, because libzmq itself remembers every byte of every prefix.
     private static let prefixBytesMax = 2_048
+    /// Beside the prefix: its kind, and what ZMTP's own commands need.
+    private static let frameBytesMax = prefixBytesMax + 512
     /// Most prefixes that get marks every 5 s; the rest get their first mark and events.
     private static let prefixesMax = 10_000
     /// Subscriptions read in one turn; what is more waits for the next one.
@@ -29,16 +31,24 @@ package final class StatusPublisher {
     private var isOverfull = false
     private var fresh: [[UInt8]] = []
     private var marksAt: Instant?
+    private var acceptTrouble = AcceptTrouble()
+    private var notices: EndpointNotices
+    private var gate: ConnectionGate
 
     /// Binds.
-    package init(_ endpoint: String, on loop: SocketLoop) throws(ZeroMQError) {
+    package init(
+        _ endpoint: String, on loop: SocketLoop,
+        connectionsMax: Int = ConnectionShares().status
+    ) throws(ZeroMQError) {
+        gate = ConnectionGate(countMax: connectionsMax)
+        notices = EndpointNotices(of: "status", frameBytesMax: Self.frameBytesMax)
         socket = try LoopSocket(
             .xpub, on: loop,
             options: SocketDefaults.bound(limits: WireLimits()) + [
                 .xpubVerbose(true), .sendHighWaterMark(100_000),
-                // Beside the prefix: its kind, and what ZMTP's own commands need.
-                .frameBytesMax(Self.prefixBytesMax + 512),
+                .frameBytesMax(Self.frameBytesMax),
             ])
+        try socket.monitor()
         try socket.bind(endpoint)
         self.endpoint = try socket.lastEndpoint
     }
@@ -74,6 +84,7 @@ package final class StatusPublisher {
     ///   - number: Last event handed to ``publish(_:)-([StatusEvent])``, over all.
     ///   - projectNumber: Last event of a project.
     package func turn(at now: Instant, number: UInt64, projectNumber: (ProjectName) -> UInt64) {
+        gate.read(socket, &acceptTrouble, into: &notices)
         readSubscriptions()
         for prefix in fresh { mark(prefix, number, projectNumber) }
         fresh = []
@@ -90,6 +101,15 @@ package final class StatusPublisher {
         let sorted = prefixes.sorted { $0.lexicographicallyPrecedes($1) }
         for prefix in sorted { mark(prefix, number, projectNumber) }
     }
+
+    /// Connections that stand, and those that were turned away since the start.
+    package var connections: (count: Int, refused: Int) { (gate.count, gate.refusedCount) }
+
+    /// When the socket is to be read again because of its connections.
+    package var connectionDeadline: ContinuousClock.Instant? { gate.nextDeadline }
+
+    /// What the log should have since the last call.
+    package func takeNotices() -> [EndpointNotice] { notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }

@@ -110,6 +110,8 @@ enum Body {
         var marked: Bool
         var revokeOthers: Bool
         var revoke: [String]
+        /// In a probe: whether a small file is to be written too.
+        var tried: Bool?
     }
 
     struct Welcome: Codable {
@@ -194,14 +196,16 @@ extension Body.Target {
         self.init(
             url: target.url.text, project: target.project.text, generation: target.generation,
             marked: target.isMarked, revokeOthers: target.revokesOthers,
-            revoke: target.debts.map(\.description))
+            revoke: target.debts.map(\.description), tried: target.isTriedByWriting ? true : nil)
     }
 
     var value: AssignedTarget? {
         guard let url = TargetURL(url), let project = Name(project) else { return nil }
-        return AssignedTarget(
+        var target = AssignedTarget(
             url: url, project: project, generation: generation, isMarked: marked,
             revokesOthers: revokeOthers, debts: revoke.compactMap { Incarnation($0) })
+        target.isTriedByWriting = tried ?? false
+        return target
     }
 }
 

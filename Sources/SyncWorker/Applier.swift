@@ -97,8 +97,12 @@ struct Applier: Sendable {
         _ target: AssignedTarget, wanted: SandboxMarker
     ) async -> Result<TargetFinding, SandboxError> {
         do throws(SandboxError) {
-            let marker = try await sandboxes.writer(for: target.url).marker()
-            return .success(finding(marker, for: target, wanted: wanted) ?? .well)
+            let writer = try sandboxes.writer(for: target.url)
+            if let finding = finding(try await writer.marker(), for: target, wanted: wanted) {
+                return .success(finding)
+            }
+            if target.isTriedByWriting, target.isMarked { try await writer.tryWriting() }
+            return .success(.well)
         } catch {
             return .failure(error)
         }

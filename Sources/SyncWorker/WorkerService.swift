@@ -11,20 +11,29 @@ package struct WorkerService: Service {
     private let sandboxes: any SandboxProvider
     private let logger: Logger
     private let onExit: @Sendable (WorkerExit) -> Void
+    private let onOverdue: @Sendable () -> Void
+
+    /// How long calls into store and sandboxes may take that are under way when the worker ends.
+    private static let lastCallsPatience: Duration = .seconds(5)
 
     /// Describes a service.
     ///
-    /// - Parameter onExit: Told why the worker ended; its exit code follows from it.
+    /// - Parameters:
+    ///   - onExit: Told why the worker ended; its exit code follows from it.
+    ///   - onOverdue: Called when the worker has ended but a call into store or sandboxes hangs:
+    ///     nothing but the end of the process ends that.
     package init(
         _ configuration: WorkerConfiguration, store: any VersionedStore,
         sandboxes: any SandboxProvider, logger: Logger,
-        onExit: @escaping @Sendable (WorkerExit) -> Void = { _ in }
+        onExit: @escaping @Sendable (WorkerExit) -> Void = { _ in },
+        onOverdue: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         self.store = store
         self.sandboxes = sandboxes
         self.logger = logger
         self.onExit = onExit
+        self.onOverdue = onOverdue
     }
 
     /// Works; returns when drained, replaced or refused, and after the drain's patience.
@@ -42,7 +51,13 @@ package struct WorkerService: Service {
             steps: stepsIn, exits: exitsIn, logger: logger)
         do {
             try await worker.open(configuration)
-            try await work(worker, steps: steps, exits: exits, lease: lease, clock: clock)
+            let (endings, endingsIn) = AsyncStream<Void>.makeStream()
+            try await watching(endings) {
+                defer { endingsIn.finish() }
+                try await work(
+                    worker, steps: steps, exits: exits, lease: lease, clock: clock,
+                    onEnding: { endingsIn.yield() })
+            }
         } catch {
             await stop(loop, context)
             throw error
@@ -58,9 +73,35 @@ package struct WorkerService: Service {
         }
     }
 
+    /// Runs the work, and calls `onOverdue` when it is ending and does not come to its end.
+    ///
+    /// A task group waits for all its tasks, and a system call that hangs can't be cancelled.
+    private func watching(
+        _ endings: AsyncStream<Void>, _ work: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await work()
+                return true
+            }
+            group.addTask {
+                for await _ in endings {
+                    do {
+                        try await Task.sleep(for: Self.lastCallsPatience)
+                    } catch {
+                        return false  // Everything has ended.
+                    }
+                    onOverdue()
+                }
+                return false
+            }
+            for try await isWork in group where isWork { group.cancelAll() }
+        }
+    }
+
     private func work(
         _ worker: Worker, steps: AsyncStream<WorkerDirective>, exits: AsyncStream<WorkerExit>,
-        lease: LeaseClock, clock: ProcessClock
+        lease: LeaseClock, clock: ProcessClock, onEnding: @Sendable () -> Void
     ) async throws {
         let applier = Applier(
             store: store, sandboxes: sandboxes, isLocalSynced: configuration.isLocalSynced)
@@ -89,7 +130,10 @@ package struct WorkerService: Service {
                     "the drain took longer than \(configuration.drainPatience); ending like a crash"
                 )
             }
-            defer { group.cancelAll() }
+            defer {
+                onEnding()
+                group.cancelAll()
+            }
             _ = try await group.next()
         }
     }

@@ -104,6 +104,12 @@ package final class LoopSocket {
         return try events?.next()
     }
 
+    /// Ends an accepted connection; see `SocketEvents.hangUp`.
+    package func hangUp(_ connection: SocketEvent.Connection) {
+        loop.assertOnThread()
+        events?.hangUp(connection)
+    }
+
     /// Closes the socket and its events, and has it polled no more.
     ///
     /// Repeats do nothing.

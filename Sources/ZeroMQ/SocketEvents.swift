@@ -50,14 +50,47 @@ package struct SocketEvent: Sendable, Equatable {
     /// libzmq gives only a descriptor. Its name is asked for when `accepted` is read, and
     /// remembered until `disconnected`; a connection that ended before we read has none.
     package let peer: String?
+    /// Which accepted connection it is about, from `accepted` to `disconnected`.
+    package let connection: Connection?
+
+    /// One accepted connection, never the same as another one of its socket.
+    package struct Connection: Hashable, Sendable {
+        fileprivate let descriptor: Int32
+        private let serial: UInt64
+
+        fileprivate init(descriptor: Int32, serial: UInt64) {
+            self.descriptor = descriptor
+            self.serial = serial
+        }
+
+        /// A connection that no system has; for the tests of what counts them.
+        package init(played serial: UInt64) { self.init(descriptor: -1, serial: serial) }
+    }
+
+    /// Describes an event.
+    package init(
+        kind: Kind, endpoint: String, peer: String? = nil, connection: Connection? = nil
+    ) {
+        self.kind = kind
+        self.endpoint = endpoint
+        self.peer = peer
+        self.connection = connection
+    }
 }
 
 /// A socket's connection events.
 ///
 /// Read it to the end every turn: the queue has no limit.
 package struct SocketEvents: ~Copyable {
+    private struct Standing {
+        let connection: SocketEvent.Connection
+        let peer: String?
+    }
+
     private var socket: Socket
-    private var peers: [Int32: String] = [:]
+    /// At most one entry per descriptor, which the limit on open files bounds.
+    private var standing: [Int32: Standing] = [:]
+    private var serial: UInt64 = 0
 
     /// Nil once closed.
     var handle: UnsafeMutableRawPointer? { socket.handle }
@@ -86,10 +119,20 @@ package struct SocketEvents: ~Copyable {
                 bytes.loadUnaligned(fromByteOffset: 2, as: Int32.self)
             )
         }
+        let about = connection(of: number, descriptor: value)
         return SocketEvent(
-            kind: Self.kind(of: number, value: value),
-            endpoint: message[1].text ?? "",
-            peer: peer(of: number, descriptor: value))
+            kind: Self.kind(of: number, value: value), endpoint: message[1].text ?? "",
+            peer: about?.peer, connection: about?.connection)
+    }
+
+    /// Ends an accepted connection from this side; `disconnected` follows.
+    ///
+    /// libzmq has no call for it. Its peer is told by the kernel, and libzmq reads an end. Should
+    /// the connection have ended unread and its descriptor be another connection's by now, that
+    /// one ends, and is made again by its peer.
+    package borrowing func hangUp(_ connection: SocketEvent.Connection) {
+        guard standing[connection.descriptor]?.connection == connection else { return }
+        _ = Glibc.shutdown(connection.descriptor, Int32(SHUT_RDWR))
     }
 
     /// Blocks this thread until an event waits or the time is over; for tools and tests.
@@ -123,13 +166,16 @@ package struct SocketEvents: ~Copyable {
         }
     }
 
-    private mutating func peer(of number: Int32, descriptor: Int32) -> String? {
+    private mutating func connection(of number: Int32, descriptor: Int32) -> Standing? {
         switch number {
         case ZMQ_EVENT_ACCEPTED:
-            // At most one entry per descriptor, which the limit on open files bounds.
-            peers[descriptor] = PeerName.ofSocket(descriptor)
-            return peers[descriptor]
-        case ZMQ_EVENT_DISCONNECTED: return peers.removeValue(forKey: descriptor)
+            serial += 1
+            let accepted = Standing(
+                connection: SocketEvent.Connection(descriptor: descriptor, serial: serial),
+                peer: PeerName.ofSocket(descriptor))
+            standing[descriptor] = accepted
+            return accepted
+        case ZMQ_EVENT_DISCONNECTED: return standing.removeValue(forKey: descriptor)
         default: return nil
         }
     }

@@ -78,13 +78,14 @@ struct CoordinatorCommand: AsyncParsableCommand {
                     + ownFlag("away-s", awayHours.map { $0 * 3_600 }))
             let logger = try log.logger("coordinator", settings)
             ParentPipe.watch(parentFd)
-            DescriptorLimit.raise(logger)
+            let descriptors = DescriptorLimit.raise(logger)
             var configuration = CoordinatorConfiguration()
             configuration.intake = settings.text("intake", intake) ?? configuration.intake
             configuration.workers =
                 settings.text("worker-endpoint", workerEndpoint) ?? configuration.workers
             configuration.status = settings.text("status", status) ?? configuration.status
             try tune(&configuration, settings)
+            try DescriptorLimit.check(descriptors, covers: configuration.connectionsMax)
             let isInsecure = try settings.flag("insecure", insecure)
             for endpoint in [configuration.intake, configuration.workers, configuration.status] {
                 if let refusal = EndpointPolicy.refusal(

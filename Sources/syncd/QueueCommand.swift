@@ -67,6 +67,12 @@ struct QueueCommand: AsyncParsableCommand {
             "sequence \(report.sequence), event \(report.eventNumber), "
                 + "\(report.counts.pending) files not at rest, \(report.pendingBytes) bytes"
                 + (report.isRecovering ? ", waiting for the workers of the former life" : ""))
+        if let own = report.connections {
+            Terminal.say(
+                "connections: \(own.intake) of clients, \(own.workers) of workers, "
+                    + "\(own.status) of monitors"
+                    + (own.refused > 0 ? "; \(own.refused) turned away" : ""))
+        }
         Terminal.say("")
         Terminal.say(row(["WORKER", "STATE", "IN HAND", "INCARNATION"]))
         for worker in report.workers {

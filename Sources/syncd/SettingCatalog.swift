@@ -164,6 +164,10 @@ enum SettingCatalog {
             "receive-messages", .count, 1...100_000,
             "messages that may wait per connection on the way in", \.limits.receivedMax),
         Limit(
+            "connections", .count, 4...1_000_000,
+            "connections: half for clients, a quarter each for workers and monitors",
+            \.connectionsMax),
+        Limit(
             "event-log-max", .count, 100...100_000_000, "events in the log",
             \.settings.logEventsMax),
         Limit("log-mib", .mebibytes, 1...1_048_576, "bytes of the log", \.settings.logBytesMax),

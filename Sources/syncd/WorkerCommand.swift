@@ -94,8 +94,15 @@ struct WorkerCommand: AsyncParsableCommand {
             }
             let exit = Mutex<WorkerExit?>(nil)
             let service = WorkerService(
-                configuration, store: store, sandboxes: sandboxes, logger: logger
-            ) { reason in exit.withLock { $0 = reason } }
+                configuration, store: store, sandboxes: sandboxes, logger: logger,
+                onExit: { reason in exit.withLock { $0 = reason } },
+                onOverdue: { [logger] in
+                    let code = Self.code(of: exit.withLock { $0 })?.rawValue ?? 0
+                    logger.warning(
+                        "a call into store or sandbox hangs; the process ends without it",
+                        metadata: ["exit": "\(code)"])
+                    _exit(code)
+                })
             let services = ServiceGroup(
                 configuration: .init(
                     services: [
@@ -107,6 +114,16 @@ struct WorkerCommand: AsyncParsableCommand {
             try await serve(services, atSecondSignal: endLikeACrash)
             await store.close()
             try end(exit.withLock { $0 }, logger)
+        }
+    }
+
+    /// The exit code that tells why the worker ended; nil when all is well.
+    private static func code(of reason: WorkerExit?) -> Trouble.Code? {
+        switch reason {
+        case nil: .failed
+        case .drained: nil
+        case .replaced: .replaced
+        case .refused: .configuration
         }
     }
 

@@ -43,6 +43,8 @@ import Testing
         try await eventually("a file waits") {
             try await cluster.queue("p1").files.contains { $0.code == "EMFILE" }
         }
+        cluster.expectQuoted(
+            "EMFILE:", of: try cluster.command(["queue", "--project", "p1"]).output)
         try Self.limit(worker.pid, to: 1_024)
         try await cluster.flush()
         try await load.check(cluster)
@@ -73,6 +75,7 @@ import Testing
         try await eventually("the log tells") {
             coordinator.text.contains("a connection could not be accepted")
         }
+        cluster.expectQuoted("a connection could not be accepted", of: coordinator.text)
         // Whoever is in already is served.
         await Self.push(["a"], "2", load)
         await load.book.reach(2)

@@ -76,6 +76,9 @@ struct DiskTests {
             }
             try disk.empty()
         }
+        for part in ["free space on that disk", "takes turns again"] {
+            cluster.expectQuoted(part, folders: [disk.path], of: coordinator.text)
+        }
         await cluster.stop()
     }
 
@@ -99,6 +102,9 @@ struct DiskTests {
             }
             let page = try await cluster.queue("p1").files
             #expect(page.allSatisfy { $0.attempts == 0 })
+            cluster.expectQuoted(
+                "free space on that disk", folders: [disk.path],
+                of: try cluster.command(["queue", "--project", "p1"]).output)
             try disk.empty()
         }
         let kinds = Set(try await cluster.events().map(\.kind))
@@ -130,6 +136,7 @@ struct DiskTests {
         let kinds = Set(events.map(\.kind))
         #expect(kinds.contains(.away) && kinds.contains(.back))
         #expect(!kinds.contains(.failed) && events.allSatisfy { $0.attempts == 0 })
+        cluster.expectQuoted("away", "ENOSPC", of: try await cluster.statusLines())
         print("full sandbox: \(events.count { $0.kind == .away }) times away")
         await cluster.stop()
     }

@@ -271,6 +271,7 @@ import Testing
                 #expect(numbers == Array((numbers.first ?? 0)...last))
                 _ = follower.end()
             }
+            cluster.expectQuoted("gap: events", of: try await cluster.statusLines())
         }
     }
 

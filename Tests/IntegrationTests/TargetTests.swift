@@ -184,6 +184,8 @@ import Testing
             expectAll(scene)
             let told = try await scene.cluster.events().first { $0.kind == .refreshing }
             #expect(told?.code == "rebooted")
+            scene.cluster.expectQuoted(
+                "refreshing", "rebooted", of: try await scene.cluster.statusLines())
         }
     }
 

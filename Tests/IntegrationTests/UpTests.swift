@@ -48,6 +48,9 @@ import Testing
         try await cluster.flush()
         print("up: 40 files visible \(ContinuousClock.now - died) after a worker's death")
         for path in texts.keys { #expect(Self.text(path, cluster) == "2") }
+        for part in ["worker ended", "worker died"] {
+            cluster.expectQuoted(part, of: cluster.supervisor?.text ?? "")
+        }
         let next = try await cluster.worker("worker-1", otherThan: former.pid)
         #expect(next.value(of: "--life") != former.value(of: "--life"))
         let coordinator = try #require(cluster.children("coordinator").first)
@@ -78,6 +81,12 @@ import Testing
         print("up: worker \(stopped.pid) is stopped and holds the store")
         try await Self.gone([stopped.pid])
         print("up: it was killed \(ContinuousClock.now - since) later")
+        try await eventually("its end is told") {
+            cluster.supervisor?.text.contains("worker killed") ?? false
+        }
+        for part in ["worker expelled", "worker killed"] {
+            cluster.expectQuoted(part, of: cluster.supervisor?.text ?? "")
+        }
         await pushing.value
         await load.book.reach(6_001)
         try await cluster.flush()

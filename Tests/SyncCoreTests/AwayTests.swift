@@ -56,6 +56,52 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    /// A file system that is full, or read-only, may be read: each probe finds the sandbox well.
+    @Test func `a target that answers probes and takes no write swings ever slower`() throws {
+        let cluster = try MachineCluster()
+        try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("other", "x"), number: 1)
+        cluster.sandboxes[target]?.failures[MachineCluster.path("f")] = SandboxError(
+            .target, code: "ENOSPC", "The sandbox is full; make room.")
+        cluster.push(MachineCluster.put("f", "x"), number: 2)
+        cluster.advance(by: .seconds(600))
+        let swings = kinds(cluster, at: target).count { $0 == .away }
+        // After 1, 2, 4, 8, 16 s, then each 30 s; at the first wait's pace it would be 600 times.
+        #expect((10...30).contains(swings))
+        #expect(!cluster.journal.events.contains { $0.kind == .failed })
+        cluster.sandboxes[target]?.failures = [:]
+        cluster.advance(by: .seconds(31))
+        #expect(cluster.text("f") == "x")
+        // Well for a while: the next trouble begins with short waits again.
+        cluster.advance(by: .seconds(120))
+        cluster.sandboxes[target]?.failure = Self.absent
+        cluster.push(MachineCluster.put("g", "x"), number: 3)
+        cluster.sandboxes[target]?.failure = nil
+        cluster.advance(by: .milliseconds(1_500))
+        #expect(cluster.text("g") == "x")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `probes of a target that is away write, the others only read`() throws {
+        let cluster = try MachineCluster()
+        try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("f", "x"), number: 1)
+        var tries: [Bool] = []
+        for worker in cluster.workers {
+            worker.isHeld = { step in
+                if case .probe(let assigned, _) = step { tries.append(assigned.isTriedByWriting) }
+                return false
+            }
+        }
+        cluster.advance(by: .seconds(31))
+        #expect(!tries.isEmpty && !tries.contains(true))
+        cluster.sandboxes[target]?.failure = Self.absent
+        cluster.push(MachineCluster.put("f", "y"), number: 2)
+        tries = []
+        cluster.advance(by: .seconds(5))
+        #expect(!tries.isEmpty && !tries.contains(false))
+    }
+
     @Test func `the wait that a target asks for is kept`() throws {
         let cluster = try MachineCluster()
         try cluster.addWorker("a")

@@ -26,6 +26,18 @@ struct FailureTests {
         #expect(error.code == "ENOSPC")
         #expect(try sandbox.entry("a") == .text("old"))
         #expect(try sandbox.staged(stage).isEmpty)
+        // What is left is enough to be read, and for nothing else.
+        let ballast = SandboxEdit(
+            path: try EditPath("ballast"),
+            change: .put(Content([UInt8](repeating: 1, count: 224 << 10)), isExecutable: false),
+            sequence: EditSequence(3), version: Version(3))
+        try await writer.apply(ballast, through: stage)
+        let trying = try await failure { try await writer.tryWriting() }
+        #expect(trying.failureClass == .target)
+        #expect(trying.code == "ENOSPC")
+        #expect(try sandbox.names("p1/.syncd").sorted() == ["stage"])
+        try await writer.apply(SandboxConformance.delete("ballast"), through: stage)
+        try await writer.tryWriting()
         try await writer.apply(SandboxConformance.put("b/c", "new"), through: stage)
         #expect(try sandbox.entry("b/c") == .text("new"))
     }
@@ -50,7 +62,13 @@ struct FailureTests {
                 [SandboxConformance.stage(5)], others: false, keeping: stage)
         }
         #expect(revoking.code == "EROFS")
+        // It can still be read, but a trial tells.
+        _ = try await writer.marker()
+        let trying = try await failure { try await writer.tryWriting() }
+        #expect(trying.failureClass == .target)
+        #expect(trying.code == "EROFS")
         try sandbox.remount(isReadOnly: false)
+        try await writer.tryWriting()
         try await writer.apply(SandboxConformance.put("a", "2"), through: stage)
         #expect(try sandbox.entry("a") == .text("2"))
     }

@@ -10,6 +10,7 @@ struct LocalStageTests {
     private let stage = SandboxConformance.stage(1)
     private let next = SandboxConformance.stage(2)
 
+    // Trace A5 (corrected): a zombie that holds a descriptor of its stage.
     @Test func `a descriptor that was open before the revocation is of no use`() async throws {
         let sandbox = try LocalSandbox()
         defer { sandbox.remove() }
@@ -80,9 +81,36 @@ struct LocalStageTests {
         let successor = try sandbox.writer()
         try await successor.revoke([], others: true, keeping: next)
         try await successor.enter(next)
-        try await zombie.apply(SandboxConformance.put("a", "old"), through: stage)
+        // It writes where its stage is, which is not where the sandbox should be: not visible.
+        let error = try await failure {
+            try await zombie.apply(SandboxConformance.put("a", "old"), through: stage)
+        }
+        #expect(error.failureClass == .target)
         #expect(try sandbox.entry("a") == nil)
         #expect(try sandbox.names("before") == [".syncd", "a"])
+    }
+
+    @Test(arguments: [false, true])
+    func `a write into a sandbox that was moved away is not told as visible`(
+        isRoot: Bool
+    ) async throws {
+        let sandbox = try LocalSandbox()
+        defer { sandbox.remove() }
+        let writer = try await sandbox.entered()
+        try await writer.apply(SandboxConformance.put("a", "1"), through: stage)
+        let place = isRoot ? sandbox.root : sandbox.path
+        try FileManager.default.moveItem(atPath: place, toPath: place + ".moved")
+        for edit in [
+            try SandboxConformance.put("a", "2"), try SandboxConformance.put("d/b", "2"),
+            try SandboxConformance.delete("a"),
+        ] {
+            let error = try await failure { try await writer.apply(edit, through: stage) }
+            #expect(error.failureClass == .target)
+            #expect(error.code == (isRoot ? "root-missing" : "sandbox-missing"))
+        }
+        try FileManager.default.moveItem(atPath: place + ".moved", toPath: place)
+        try await writer.apply(SandboxConformance.put("a", "3"), through: stage)
+        #expect(try sandbox.entry("a") == .text("3"))
     }
 
     @Test func `a stage that vanished is revoked and is not made again`() async throws {

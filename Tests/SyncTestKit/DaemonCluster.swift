@@ -139,10 +139,12 @@ package final class DaemonCluster: @unchecked Sendable {
         return cluster
     }
 
-    init(
+    /// Makes the folders; nothing is started.
+    package init(
         folder: URL?, places: Places = Places(), coordinatorFlags: [String],
         workerFlags: [String]
     ) throws {
+        LeakWatch.begin()
         self.places = places
         let id = String(UInt32.random(in: .min ... .max), radix: 36)
         self.folder = folder ?? URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
@@ -159,12 +161,12 @@ package final class DaemonCluster: @unchecked Sendable {
     /// A test that failed halfway leaves no process behind.
     deinit { for pid in pids { kill(pid, SIGKILL) } }
 
-    package func startCoordinator() throws {
+    package func startCoordinator(environment: [String: String] = [:]) throws {
         coordinator = try spawn(
             [
                 "coordinator", "--journal", "sqlite:\(journalFile)", "--intake", intake,
                 "--worker-endpoint", workerEndpoint, "--status", status,
-            ] + coordinatorFlags)
+            ] + coordinatorFlags, environment: environment)
     }
 
     @discardableResult
@@ -195,12 +197,14 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Starts `syncd up` with everything below the folder; more flags may follow.
     @discardableResult
-    package func startUp(workers: Int, flags: [String] = []) throws -> Child {
+    package func startUp(
+        workers: Int, flags: [String] = [], environment: [String: String] = [:]
+    ) throws -> Child {
         let child = try spawn(
             [
                 "up", "--data", folder.path, "--workers", String(workers), "--intake", intake,
                 "--worker-endpoint", workerEndpoint, "--status", status,
-            ] + flags)
+            ] + flags, environment: environment)
         supervisor = child
         return child
     }

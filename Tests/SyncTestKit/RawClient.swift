@@ -14,6 +14,7 @@ package struct RawClient: ~Copyable {
         to endpoint: String, in context: Context, kind: SocketKind = .dealer,
         options: [SocketOption] = []
     ) throws {
+        LeakWatch.begin()
         let socket = try Socket(kind, in: context, options: options)
         try socket.connect(endpoint)
         self.socket = socket

@@ -8,6 +8,7 @@ package final class RecordingSandbox: Sendable {
     /// A call as it was made, whatever came of it.
     package enum Call: Sendable, Equatable {
         case marker
+        case tryWriting
         case mark(SandboxMarker)
         case enter(StageName)
         case revoke([StageName], others: Bool, keeping: StageName)
@@ -106,6 +107,11 @@ package final class RecordingSandbox: Sendable {
             }
             if isThere { continuation.resume() }
         }
+    }
+
+    /// Whether anything of the sandbox is there.
+    fileprivate var exists: Bool {
+        state.withLock { !$0.stages.isEmpty || $0.marker != nil || !$0.nodes.isEmpty }
     }
 
     /// Notes a call, and throws what the test wants it to end with.
@@ -225,6 +231,13 @@ private final class RecordingWriter: SandboxWriter {
     func marker() async throws(SandboxError) -> SandboxMarker? {
         try sandbox.note(.marker)
         return sandbox.readMarker()
+    }
+
+    func tryWriting() async throws(SandboxError) {
+        try sandbox.note(.tryWriting)
+        guard sandbox.exists else {
+            throw SandboxError(.target, code: "sandbox-missing", "There is no sandbox here.")
+        }
     }
 
     func mark(_ marker: SandboxMarker) async throws(SandboxError) {

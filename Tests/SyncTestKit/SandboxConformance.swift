@@ -269,6 +269,19 @@ package enum SandboxConformance {
                 throw SandboxComplaint("an edit took the marker away")
             }
         },
+        SandboxClause("a trial leaves nothing behind, and a sandbox that is gone fails it") {
+            harness in
+            let writer = try await entered(harness)
+            try await writer.apply(put("a", "1"), through: stage(1))
+            try await writer.tryWriting()
+            try await harness.open().tryWriting()
+            try await expect("a", .text("1"), harness)
+            try await harness.removeAll()
+            try await expectFailure(.target) { try await writer.tryWriting() }
+            guard try await writer.marker() == nil else {
+                throw SandboxComplaint("a trial made a sandbox")
+            }
+        },
         SandboxClause("a sandbox that was removed is blank, and can be marked and entered") {
             harness in
             let writer = try await entered(harness)

@@ -82,7 +82,8 @@ extension SandboxConformance {
         },
     ]
 
-    /// The clause for which stages are there: a zombie that goes on writing has no effect.
+    /// The clause for which stages are there: a zombie that goes on writing has no effect (traces
+    /// A4 and A5).
     static let zombies: [SandboxClause] = [
         SandboxClause("no write of a zombie takes effect once it has been revoked") { harness in
             for round in 1...20 {

@@ -6,10 +6,11 @@ internal import ZeroMQ
 extension DaemonCluster {
     /// Starts `syncd up`; returns when its coordinator answers.
     package static func up(
-        workers: Int, folder: URL? = nil, flags: [String] = []
+        workers: Int, folder: URL? = nil, flags: [String] = [],
+        environment: [String: String] = [:]
     ) async throws -> DaemonCluster {
         let cluster = try DaemonCluster(folder: folder, coordinatorFlags: [], workerFlags: [])
-        try cluster.startUp(workers: workers, flags: flags)
+        try cluster.startUp(workers: workers, flags: flags, environment: environment)
         _ = try await cluster.queue()
         return cluster
     }

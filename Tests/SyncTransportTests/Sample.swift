@@ -136,7 +136,7 @@ struct Sample {
     }
 
     mutating func report() -> QueueReport {
-        QueueReport(
+        var report = QueueReport(
             epoch: Epoch(bits: bits()), sequence: EditSequence(number()), eventNumber: number(),
             isRecovering: flag(), counts: counts(), pendingBytes: index(1 << 40),
             memoryBytes: index(1 << 30),
@@ -155,6 +155,12 @@ struct Sample {
                     inHand: sample.index(300))
             },
             files: many(3) { $0.file() }, next: maybe { $0.path().text })
+        report.connections = maybe { sample in
+            QueueReport.Connections(
+                intake: sample.index(4_096), workers: sample.index(300),
+                status: sample.index(300), refused: sample.index(1_000))
+        }
+        return report
     }
 
     // MARK: Clients

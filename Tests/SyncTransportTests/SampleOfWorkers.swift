@@ -99,9 +99,11 @@ extension Sample {
     }
 
     mutating func assignedTarget() -> AssignedTarget {
-        AssignedTarget(
+        var target = AssignedTarget(
             url: target(), project: name(), generation: number(), isMarked: flag(),
             revokesOthers: flag(), debts: many(2) { $0.incarnation() })
+        target.isTriedByWriting = flag()
+        return target
     }
 
     mutating func assignment() -> Assignment {

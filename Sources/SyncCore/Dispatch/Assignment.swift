@@ -35,6 +35,8 @@ package struct AssignedTarget: Hashable, Sendable {
     package let revokesOthers: Bool
     /// Incarnations to revoke.
     package let debts: [Incarnation]
+    /// In a probe: whether a small file is to be written too.
+    package var isTriedByWriting = false
 
     /// Describes a target for a worker.
     package init(

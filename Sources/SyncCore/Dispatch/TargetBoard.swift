@@ -32,7 +32,16 @@ package struct TargetBoard: Sendable {
         package var isEnding = false
     }
 
+    /// A target that was away a moment ago.
+    private struct Return: Sendable {
+        let at: Instant
+        /// The wait before the probe that it answered.
+        let wait: Duration
+    }
+
     private var absences: [TargetURL: Absence] = [:]
+    /// Targets that answer again, until they have done so for longer than they were waited for.
+    private var returns: [TargetURL: Return] = [:]
     private var holds: [TargetURL: Instant] = [:]
     private let waitFirst: Duration
     private let waitMax: Duration
@@ -80,9 +89,14 @@ package struct TargetBoard: Sendable {
             absences[target] = absence
             return false
         }
+        // One that answers probes and then fails again does not swing at the first wait's pace.
+        var wait = waitFirst
+        if let last = returns.removeValue(forKey: target), now < last.at + last.wait + last.wait {
+            wait = min(last.wait + last.wait, waitMax)
+        }
         absences[target] = Absence(
             cause: cause, since: now, goneSince: isGone ? now : nil,
-            probeAt: now + max(waitFirst, cause.retryAfter ?? .zero), wait: waitFirst)
+            probeAt: now + max(wait, cause.retryAfter ?? .zero), wait: wait)
         return true
     }
 
@@ -97,8 +111,10 @@ package struct TargetBoard: Sendable {
     }
 
     /// Notes that a target answers; returns whether it was away.
-    package mutating func answer(_ target: TargetURL) -> Bool {
-        absences.removeValue(forKey: target) != nil
+    package mutating func answer(_ target: TargetURL, at now: Instant) -> Bool {
+        guard let absence = absences.removeValue(forKey: target) else { return false }
+        returns[target] = Return(at: now, wait: absence.wait)
+        return true
     }
 
     /// Targets to be probed now, in order; probers whose time is over are taken off.
@@ -140,6 +156,7 @@ package struct TargetBoard: Sendable {
     /// Forgets a detached target.
     package mutating func remove(_ target: TargetURL) {
         absences[target] = nil
+        returns[target] = nil
         holds[target] = nil
     }
 

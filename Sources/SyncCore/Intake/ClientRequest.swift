@@ -277,6 +277,26 @@ package struct QueueReport: Sendable, Equatable {
         }
     }
 
+    /// Connections of the coordinator's sockets.
+    package struct Connections: Sendable, Equatable {
+        /// Clients.
+        package var intake: Int
+        /// Workers.
+        package var workers: Int
+        /// Monitors.
+        package var status: Int
+        /// Turned away since the start, because a socket's limit was reached.
+        package var refused: Int
+
+        /// Describes them.
+        package init(intake: Int, workers: Int, status: Int, refused: Int) {
+            self.intake = intake
+            self.workers = workers
+            self.status = status
+            self.refused = refused
+        }
+    }
+
     /// The coordinator's life.
     package var epoch: Epoch
     /// Last sequence accepted.
@@ -299,6 +319,8 @@ package struct QueueReport: Sendable, Equatable {
     package var files: [FileStatus]
     /// Where the next page starts; nil at the end.
     package var next: String?
+    /// What the sockets know; nil where there are none.
+    package var connections: Connections?
 
     /// Describes a pool.
     package init(

@@ -21,6 +21,7 @@ extension CoordinatorMachine {
                 trees[project]?.close(slot.key.path)
             }
         }
+        noteFailed(old, slot)
         countRefreshes(old.refresh, slot.refresh)
         pendingBytes += slot.byteCount - old.byteCount
         projectPending[project, default: (0, 0)].bytes += slot.byteCount - old.byteCount

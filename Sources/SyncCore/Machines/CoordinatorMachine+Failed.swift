@@ -13,22 +13,33 @@ extension CoordinatorMachine {
             )
         }
         var page: [FailedEntry] = []
-        for name in openFiles.keys.sorted() where query.project == nil || query.project == name {
+        for name in failedFiles.keys.sorted() where query.project == nil || query.project == name {
             if let after, name.text < after.project { continue }
             let start = after.flatMap { $0.project == name.text ? try? EditPath($0.path) : nil }
-            var found = (openFiles[name] ?? []).compactMap { entry(of: files[$0]) }
-            found.removeAll { entry in
-                !entry.file.path.isCovered(by: query.prefix)
-                    || start.map { !($0 < entry.file.path) } ?? false
+            let paths = failedFiles[name]?.page(
+                under: query.prefix, after: start, countMax: limit + 1 - page.count)
+            page += (paths ?? []).compactMap { path in
+                files.index(of: FileKey(project: name, path: path)).flatMap { entry(of: files[$0]) }
             }
-            found.sort { $0.file.path < $1.file.path }
-            page += found.prefix(limit + 1 - page.count)
             if page.count > limit { break }
         }
         let isMore = page.count > limit
         let entries = Array(page.prefix(limit))
         let last = entries.last.map { "\($0.file.project)/\($0.file.path)" }
         directives.append(.reply(route, .failed(entries, next: isMore ? last : nil)))
+    }
+
+    /// Keeps the failed list in order while files come and go.
+    mutating func noteFailed(_ old: FileSlot, _ new: FileSlot) {
+        let (was, isNow) = (old.row?.failure != nil, new.row?.failure != nil)
+        guard was != isNow else { return }
+        let (project, path) = (new.key.project, new.key.path)
+        if isNow {
+            failedFiles[project, default: OrderedPaths()].insert(path)
+        } else {
+            failedFiles[project]?.remove(path)
+            if failedFiles[project]?.count == 0 { failedFiles[project] = nil }
+        }
     }
 
     private func entry(of slot: FileSlot) -> FailedEntry? {

@@ -14,7 +14,8 @@ extension CoordinatorMachine {
 
     /// A target answers again: whatever waited for it goes on.
     mutating func noteBack(_ target: TargetURL, at now: Instant) {
-        guard board.answer(target), let waiting = parked.removeValue(forKey: target) else { return }
+        guard board.answer(target, at: now), let waiting = parked.removeValue(forKey: target)
+        else { return }
         for index in waiting where !files[index].isStaged { requeue(index, at: now) }
     }
 
@@ -22,7 +23,7 @@ extension CoordinatorMachine {
     mutating func probeTargets(at now: Instant) {
         for target in board.due(at: now) {
             let silent = board.absence(of: target)?.silent ?? []
-            guard let incarnation = probe(target, avoiding: silent) else {
+            guard let incarnation = probe(target, avoiding: silent, byWriting: true) else {
                 board.postpone(target, to: now + settings.probeWait)
                 continue
             }
@@ -36,15 +37,18 @@ extension CoordinatorMachine {
         }
     }
 
+    /// - Parameter isWriting: Whether a small file is to be written too: a target that is away
+    ///   because it is full or read-only may still be read.
     private mutating func probe(
-        _ target: TargetURL, avoiding silent: Set<Incarnation>
+        _ target: TargetURL, avoiding silent: Set<Incarnation>, byWriting isWriting: Bool = false
     ) -> Incarnation? {
-        guard let project = targetOwners[target], let assigned = assigned(target, of: project),
+        guard let project = targetOwners[target], var assigned = assigned(target, of: project),
             let (incarnation, member) = worker(for: target, avoiding: silent),
             let route = member.route
         else { return nil }
         let stamp = WorkerStamp(
             epoch: epoch, incarnation: incarnation, registration: member.registration)
+        assigned.isTriedByWriting = isWriting
         directives.append(.send(route, .probe(stamp, assigned)))
         return incarnation
     }

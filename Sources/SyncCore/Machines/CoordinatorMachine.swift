@@ -92,6 +92,8 @@ package struct CoordinatorMachine: Sendable {
     var lastSerial: UInt64 = 0
     var board: TargetBoard
     var openFiles: [ProjectName: Set<FileIndex>] = [:]
+    /// The failed list.
+    var failedFiles: [ProjectName: OrderedPaths] = [:]
     var trees: [ProjectName: PathTree] = [:]
     var arriving: [ReadyQueue] = []
     var placed: [WorkerLabel: ReadyQueue] = [:]

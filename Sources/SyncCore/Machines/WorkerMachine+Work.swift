@@ -5,13 +5,13 @@ extension WorkerMachine {
     // MARK: Store
 
     /// Takes an assignment: an edit goes to the store, a refresh reads from it.
-    mutating func take(_ assignment: Assignment) {
-        jobs[assignment.id] = Job(assignment: assignment)
+    mutating func take(_ assignment: Assignment, at now: Instant) {
+        jobs[assignment.id] = Job(assignment: assignment, takenAt: now)
         toStore.append(assignment.id)
     }
 
     /// Sends waiting edits to the store as one batch, one batch at a time.
-    mutating func beginStore() {
+    mutating func beginStore(at now: Instant) {
         guard storing.isEmpty else { return }
         var batch: [Assignment] = []
         var bytes = 0
@@ -22,6 +22,7 @@ extension WorkerMachine {
             }
             if case .refresh = job.assignment.task {
                 toStore.removeFirst()
+                reading.append((id, now + settings.attemptDeadline))
                 directives.append(.read(job.assignment))
                 continue
             }
@@ -31,15 +32,18 @@ extension WorkerMachine {
             batch.append(job.assignment)
             storing.insert(id)
         }
-        if !batch.isEmpty { directives.append(.apply(batch)) }
+        if batch.isEmpty { return }
+        storingDue = now + settings.attemptDeadline
+        directives.append(.apply(batch))
     }
 
     /// Takes the store's answer to a batch.
     package mutating func stored(
         _ ids: [AssignmentID], _ result: Result<[Applied], StoreError>, at now: Instant
     ) {
+        storing.subtract(ids)
+        if storing.isEmpty { storingDue = nil }
         for (place, id) in ids.enumerated() {
-            storing.remove(id)
             guard let job = jobs[id], case .edit(let edit) = job.assignment.task else { continue }
             switch result {
             case .failure(let error):
@@ -96,6 +100,7 @@ extension WorkerMachine {
 
     /// Takes the result of binding the store to the journal.
     package mutating func storeBound(_ error: StoreError?, at now: Instant) {
+        bindDue = nil
         guard let error else {
             isStoreBound = true
             return

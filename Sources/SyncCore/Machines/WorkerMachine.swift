@@ -14,11 +14,15 @@ package struct WorkerMachine: Sendable {
     /// How far one assignment is.
     struct Job: Sendable {
         let assignment: Assignment
+        let takenAt: Instant
         var version: Version?
         /// What is to be written, once the store has answered.
         var edit: SandboxEdit?
         var results: [TargetURL: TargetResult] = [:]
         var isDone = false
+
+        /// Whether the store has not answered yet.
+        var isAtStore: Bool { edit == nil }
 
         var held: Registration.Held {
             Registration.Held(
@@ -75,6 +79,12 @@ package struct WorkerMachine: Sendable {
     var isAdopting = false
     /// When the store is bound again, after it did not answer.
     var bindAt: Instant?
+    /// When the binding that is under way is overdue; nil when none is.
+    var bindDue: Instant?
+    /// When the batch at the store is overdue; nil when none is.
+    var storingDue: Instant?
+    /// Files that are being read for a refresh, in the order in which that began.
+    var reading: Deque<(id: AssignmentID, due: Instant)> = []
     var directives: [WorkerDirective] = []
 
     /// A worker that has not said anything yet.
@@ -102,12 +112,14 @@ package struct WorkerMachine: Sendable {
     package var nextDeadline: Instant? {
         if hasExited { return nil }
         guard isMember else {
-            return [registeredAt.map { $0 + settings.registerWait }, deadlines.nextDeadline]
-                .compactMap(\.self).min()
+            return [
+                registeredAt.map { $0 + settings.registerWait }, deadlines.nextDeadline,
+                storeDeadline,
+            ].compactMap(\.self).min()
         }
         return [
             heartbeatAt, outbox.nextDeadline(wait: settings.reportWait), leaveAt,
-            deadlines.nextDeadline, bindAt,
+            deadlines.nextDeadline, storeDeadline, bindAt,
         ].compactMap(\.self).min()
     }
 
@@ -123,8 +135,9 @@ package struct WorkerMachine: Sendable {
         }
         bindAgain(at: now)
         endOverdue(at: now)
+        endHungStore(at: now)
         if mayAct(at: now) {
-            beginStore()
+            beginStore(at: now)
             beginWrites(at: now)
         }
         report(at: now)
@@ -207,7 +220,9 @@ package struct WorkerMachine: Sendable {
             extendLease(from: clock, by: lease)
         case .assign(let to, let assignments):
             guard to == stamp, isMember else { return }
-            for assignment in assignments where jobs[assignment.id] == nil { take(assignment) }
+            for assignment in assignments where jobs[assignment.id] == nil {
+                take(assignment, at: now)
+            }
         case .acknowledge(let to, let numbers):
             guard to.epoch == stamp?.epoch, to.incarnation == stamp?.incarnation else { return }
             outbox.acknowledge(numbers)
@@ -239,6 +254,7 @@ package struct WorkerMachine: Sendable {
             isStoreBound = false
             isAdopting = welcome.isAdopted
             bindAt = nil
+            bindDue = now + settings.attemptDeadline
             directives.append(.bind(welcome.journal, isAdopted: welcome.isAdopted))
         }
     }
@@ -246,6 +262,7 @@ package struct WorkerMachine: Sendable {
     private mutating func bindAgain(at now: Instant) {
         guard let bindAt, now >= bindAt, let journal else { return }
         self.bindAt = nil
+        bindDue = now + settings.attemptDeadline
         directives.append(.bind(journal, isAdopted: isAdopting))
     }
 
@@ -266,6 +283,8 @@ package struct WorkerMachine: Sendable {
         jobs = [:]
         toStore = []
         storing = []
+        storingDue = nil
+        reading = []
         toWrite = []
         places = [:]
         orphanAll()

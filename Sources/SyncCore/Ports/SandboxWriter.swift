@@ -116,6 +116,11 @@ package protocol SandboxWriter: Sendable {
     /// (`--local-root`) is a `target` failure instead (trace C9).
     func marker() async throws(SandboxError) -> SandboxMarker?
 
+    /// Throws what any write would meet now: makes a small file under `.syncd/` and removes it, so
+    /// that a full or read-only sandbox is not taken for well because it can be read. A
+    /// sandbox that is missing is a `target` failure.
+    func tryWriting() async throws(SandboxError)
+
     /// Writes the marker, making the sandbox if it is missing. Atomic; durable when it returns.
     func mark(_ marker: SandboxMarker) async throws(SandboxError)
 

@@ -1,0 +1,110 @@
+import Foundation
+import SyncCore
+import SyncTestKit
+import SyncTransport
+import Testing
+
+/// What disks and contents do rarely, played inside real processes by a library that is loaded
+/// before all others.
+@Suite(.serialized) struct PlayedFaultTests {
+    private static func folder() throws -> URL {
+        let id = String(UInt32.random(in: .min ... .max), radix: 36)
+        let folder = URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    private static func push(_ paths: [String], _ text: String, _ load: LoadedProducer) async {
+        for path in paths {
+            let edit = MachineCluster.put(path, text)
+            await load.book.pushed(await load.producer.submit(edit), edit)
+        }
+    }
+
+    // Trace A8.
+    @Test(.timeLimit(.minutes(3)))
+    func `a coordinator whose fsync fails ends, promises nothing, and reads back what is there`()
+        async throws
+    {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+        try cluster.startCoordinator(environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1)
+        let keeping = Task { await load.keep() }
+        let before = (0..<50).map { "before/\($0)" }
+        await Self.push(before, "1", load)
+        await load.book.reach(50)
+        try shim.begin(.syncFails, of: "journal.db-wal")
+        await Self.push(["a", "before/1"], "2", load)
+        let coordinator = try #require(cluster.coordinator)
+        let code = try await coordinator.ending()
+        #expect(code == 1)
+        #expect(await load.book.accepted.count == 50, "nothing was promised after the failure")
+        let end = coordinator.text.split(separator: "\n").filter { $0.contains("SQLite 1034") }
+        #expect(end.isEmpty == false, "\(coordinator.text)")
+        cluster.expectQuoted("SQLite 1034", of: coordinator.text)
+        // Started again on a disk that still fails, it ends again and promises nothing.
+        try cluster.startCoordinator(environment: shim.environment)
+        #expect(try await #require(cluster.coordinator).ending() != 0)
+        #expect(await load.book.accepted.count == 50)
+        try shim.end(.syncFails)
+        try cluster.startCoordinator(environment: shim.environment)
+        await load.book.reach(52)
+        try cluster.startWorker("w0")
+        try await cluster.flush()
+        try await load.check(cluster)
+        keeping.cancel()
+        await cluster.stop()
+    }
+
+    // Trace B3.
+    @Test(.timeLimit(.minutes(3)))
+    func `a file that kills every worker fails as poison under up, the others are written`()
+        async throws
+    {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        try shim.begin(.renameKills, of: "poison")
+        let cluster = try await DaemonCluster.up(
+            workers: 2, folder: folder, flags: ["--lease-ms", "30000"],
+            environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1)
+        let keeping = Task { await load.keep() }
+        await Self.push((0..<20).map { "d\($0 % 3)/f\($0)" }, "1", load)
+        await Self.push(["d1/poison"], "deadly", load)
+        await Self.push((0..<20).map { "e\($0 % 3)/f\($0)" }, "1", load)
+        await load.book.reach(41)
+        var story: [StatusEvent] = []
+        try await eventually("the file has failed") {
+            story = try await cluster.events().filter { $0.path?.text == "d1/poison" }
+            return story.last?.kind == .failed
+        }
+        #expect(story.last?.code == "poison")
+        #expect(story.last?.attempts == 3)
+        try await eventually("the others are synced") {
+            try await cluster.queue().counts.pending == 1
+        }
+        let listed = try cluster.command(["failed", "list", "--project", "p1"])
+        #expect(listed.output.contains("d1/poison"))
+        #expect(listed.output.contains("3 worker processes died"))
+        cluster.expectQuoted("poison", of: listed.output)
+        for number in 0..<20 {
+            for folder in ["d", "e"] {
+                let path = "\(cluster.sandboxes)/p1/\(folder)\(number % 3)/f\(number)"
+                #expect(FileManager.default.contents(atPath: path) == Data("1".utf8))
+            }
+        }
+        let deaths = cluster.supervisor?.text.components(separatedBy: "worker ended").count ?? 0
+        print("played: \(deaths - 1) workers died")
+        #expect(deaths - 1 == 3)
+        // A newer edit, of a name that harms nobody, and the old one given up: all is well again.
+        #expect(
+            try cluster.command(["failed", "discard", "--project", "p1", "--prefix", "d1"]).code
+                == 0)
+        try await cluster.flush()
+        keeping.cancel()
+        await cluster.stop()
+    }
+}
