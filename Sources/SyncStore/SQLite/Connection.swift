@@ -16,19 +16,26 @@ final class Connection: Sendable {
     let file: String
     private let queue: DatabaseQueue
     private let log = LogLength()
+    private let copier: LogCopier
+    /// Of a file that several processes write.
+    private let turns: WriterTurns?
     private let checkpointPages: Int
     /// A checkpoint's failed fsync, told by the next call.
     private let broken = Mutex<SQLiteFailure?>(nil)
 
     /// Opens a file off the caller's thread; made when it is missing, refused when it is not ours.
+    ///
+    /// - Parameter isShared: Whether several processes write it and take turns.
     static func open(
         _ file: String, schema: Schema, options: SQLiteOptions, isReadOnly: Bool = false,
+        isShared: Bool = false,
         prepare: @escaping @Sendable (Database) throws -> Void = { _ in }
     ) async throws(SQLiteFailure) -> Connection {
         try await Self.offThread { () throws(SQLiteFailure) in
             do {
                 let connection = try Connection(
-                    file, schema: schema, options: options, isReadOnly: isReadOnly)
+                    file, schema: schema, options: options, isReadOnly: isReadOnly,
+                    isShared: isShared)
                 try connection.queue.writeWithoutTransaction(prepare)
                 return connection
             } catch {
@@ -50,9 +57,11 @@ final class Connection: Sendable {
     }
 
     private init(
-        _ file: String, schema: Schema, options: SQLiteOptions, isReadOnly: Bool
+        _ file: String, schema: Schema, options: SQLiteOptions, isReadOnly: Bool, isShared: Bool
     ) throws {
         self.file = file
+        turns = isShared ? WriterTurns(beside: file, patience: options.turnPatience) : nil
+        copier = LogCopier(file)
         checkpointPages = options.checkpointPages
         if !isReadOnly { ConnectionSetup.create(file) }
         var configuration = Configuration()
@@ -61,11 +70,9 @@ final class Connection: Sendable {
         configuration.foreignKeysEnabled = false
         let busy = BusyWait(patience: options.busyTimeout)
         configuration.busyMode = .callback { busy.asksAgain(tries: $0) }
-        // Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" other meanings.
-        let path = file.hasPrefix("/") ? file : "./" + file
         // GRDB's own WAL mode is not used: it sets synchronous=NORMAL after everything else.
         configuration.journalMode = .default
-        queue = try DatabaseQueue(path: path, configuration: configuration)
+        queue = try DatabaseQueue(path: Self.plain(file), configuration: configuration)
         let setup = ConnectionSetup(schema: schema, options: options, file: file)
         try queue.writeWithoutTransaction { database in
             if isReadOnly { return try setup.runForReading(database) }
@@ -76,13 +83,19 @@ final class Connection: Sendable {
 
     /// Runs a body on the connection's queue, answers, and only then checkpoints if it is due.
     ///
-    /// - Parameter task: For the error's message, for instance "commit a turn to the journal".
+    /// - Parameters:
+    ///   - task: For the error's message, for instance "commit a turn to the journal".
+    ///   - isInTurn: Whether to wait for this process's turn, where there are several.
     func perform<R: Sendable>(
-        _ task: String, _ body: @escaping @Sendable (Database) throws -> R
+        _ task: String, isInTurn: Bool = false,
+        _ body: @escaping @Sendable (Database) throws -> R
     ) async throws(SQLiteFailure) -> R {
         let result: Result<R, SQLiteFailure> = await withCheckedContinuation { continuation in
             queue.asyncWriteWithoutTransaction { database in
-                continuation.resume(returning: self.attempt(task) { try body(database) })
+                let result = self.attempt(task) {
+                    isInTurn ? try self.takingTurn { try body(database) } : try body(database)
+                }
+                continuation.resume(returning: result)
                 self.checkpointIfDue(database)
             }
         }
@@ -110,13 +123,21 @@ final class Connection: Sendable {
 
     /// Closes the file after everything that was asked before; no call afterwards.
     func close() async {
-        try? await Self.offThread { try? self.queue.close() }
+        try? await Self.offThread {
+            try? self.copier.close()
+            try? self.queue.close()
+        }
+    }
+
+    private func takingTurn<R>(_ body: () throws -> R) rethrows -> R {
+        guard let turns else { return try body() }
+        return try turns.taking(body)
     }
 
     private func attempt<R>(
         _ task: String, _ body: () throws -> R
     ) -> Result<R, SQLiteFailure> {
-        if let failure = broken.withLock({ $0 }) { return .failure(failure) }
+        if let failure = broken.withLock({ $0 }) ?? copier.broken { return .failure(failure) }
         do {
             return .success(try body())
         } catch {
@@ -124,27 +145,30 @@ final class Connection: Sendable {
         }
     }
 
-    /// Copies the write-ahead log into the database when it has grown long.
+    /// Copies the write-ahead log into the database when it has grown long: the most of it beside
+    /// the commits (``LogCopier``), the rest here, after an answer.
     ///
-    /// On this connection and after the answer: the cost falls into the time in which the next turn
-    /// is collected, and is bounded, since what is copied is what was logged since the last time. A
-    /// second connection would copy without holding commits up, but under steady load it never
-    /// reaches the end of a log that goes on growing. Several processes that write one store can
-    /// starve each other in that way too; hence, at four times the length, the mode that makes the
-    /// writers wait until the log can start again from its beginning.
+    /// Several processes that write one store can keep each other from the log's end; hence, at
+    /// four times the length, the mode that makes the writers wait until the log can begin anew.
     private func checkpointIfDue(_ database: Database) {
         let pages = log.pages
-        guard pages >= checkpointPages, let handle = database.sqliteConnection else { return }
-        let mode =
-            pages >= checkpointPages * 4 ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE
-        let code = sqlite3_wal_checkpoint_v2(handle, nil, mode, nil, nil)
-        // Until the next commit tells the new length.
-        guard code != SQLITE_OK else { return log.pages = 0 }
-        let extended = ResultCode(rawValue: sqlite3_extended_errcode(handle))
-        let failure = SQLiteFailure(extended, task: "copy the log into the database", file: file)
+        guard pages >= checkpointPages else { return }
+        let isOverdue = pages >= checkpointPages * 4
+        guard copier.beginOrFinish() || isOverdue else { return }
+        let mode = isOverdue ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE
+        // In turn: the log begins anew only when nobody has added to it meanwhile.
+        let code = takingTurn { LogCopier.checkpoint(database, mode: mode) }
+        guard let code else {
+            // Until the next commit tells the new length.
+            return log.pages = 0
+        }
+        let failure = SQLiteFailure(code, task: "copy the log into the database", file: file)
         // Busy or full: the log keeps everything, and the next call tries again.
         if failure.kind == .corrupt { broken.withLock { $0 = failure } }
     }
+
+    /// Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" other meanings.
+    static func plain(_ file: String) -> String { file.hasPrefix("/") ? file : "./" + file }
 }
 
 /// Pages in the write-ahead log after the connection's last commit.

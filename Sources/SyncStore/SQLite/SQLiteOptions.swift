@@ -16,15 +16,18 @@ package struct SQLiteOptions: Sendable {
     package var checkpointPages: Int
     /// Most pages that the database file may have; nil: until the disk is full.
     package var pagesMax: Int?
+    /// How long a writer of a shared store waits for its turn before it goes on without one.
+    package var turnPatience: Duration
 
     /// Describes how a file is used.
     package init(
         durability: Durability = .full, busyTimeout: Duration = .seconds(5),
-        checkpointPages: Int = 1_000, pagesMax: Int? = nil
+        checkpointPages: Int = 1_000, pagesMax: Int? = nil, turnPatience: Duration = .seconds(1)
     ) {
         self.durability = durability
         self.busyTimeout = busyTimeout
         self.checkpointPages = checkpointPages
         self.pagesMax = pagesMax
+        self.turnPatience = turnPatience
     }
 }

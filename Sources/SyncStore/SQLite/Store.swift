@@ -8,9 +8,9 @@ package import SyncCore
 
 /// The store in one SQLite file, shared by the worker processes of one machine.
 ///
-/// Writers take turns with `BEGIN IMMEDIATE` and wait for each other up to the busy timeout; a
-/// stopped process that is inside a transaction stalls the others until it wakes or is killed
-/// (trace B2).
+/// Writers take turns (``WriterTurns``), begin with `BEGIN IMMEDIATE` and wait for each other up to
+/// the busy timeout; a stopped process that is inside a transaction stalls the others until it
+/// wakes or is killed (trace B2).
 package final class SQLiteStore: VersionedStore {
     /// How many versions of a file are kept unless told otherwise.
     package static let versionsKeptDefault = 10
@@ -31,7 +31,9 @@ package final class SQLiteStore: VersionedStore {
     ) async throws(StoreError) {
         self.versionsKept = max(1, versionsKept)
         do {
-            connection = try await Connection.open(file, schema: .store, options: options) {
+            connection = try await Connection.open(
+                file, schema: .store, options: options, isShared: true
+            ) {
                 try StoreTables($0).makeMeta(Hexadecimal.digits(of: idIfNew))
             }
         } catch {
@@ -86,11 +88,8 @@ package final class SQLiteStore: VersionedStore {
     /// Applies a batch in one transaction, with an answer per edit.
     package func apply(_ edits: [SequencedEdit]) async throws(StoreError) -> [Applied] {
         if edits.isEmpty { return [] }
-        let versionsKept = versionsKept
         do {
-            return try await connection.perform("apply edits to the store") { database in
-                try StoreTables(database).apply(edits, keeping: versionsKept)
-            }
+            return try await perform(edits)
         } catch  where error.kind == .refused {
             return try await applyAlone(edits)
         } catch {
@@ -124,15 +123,19 @@ package final class SQLiteStore: VersionedStore {
     /// Closes the file; no call afterwards.
     package func close() async { await connection.close() }
 
+    private func perform(_ edits: [SequencedEdit]) async throws(SQLiteFailure) -> [Applied] {
+        let versionsKept = versionsKept
+        return try await connection.perform("apply edits to the store", isInTurn: true) {
+            try StoreTables($0).apply(edits, keeping: versionsKept)
+        }
+    }
+
     /// Each edit in a transaction of its own, so that one that can't be stored harms no other.
     private func applyAlone(_ edits: [SequencedEdit]) async throws(StoreError) -> [Applied] {
-        let versionsKept = versionsKept
         var answers: [Applied] = []
         for edit in edits {
             do {
-                answers += try await connection.perform("apply an edit to the store") { database in
-                    try StoreTables(database).apply([edit], keeping: versionsKept)
-                }
+                answers += try await perform([edit])
             } catch  where error.kind == .refused {
                 answers.append(.refused(reason: error.message))
             } catch {

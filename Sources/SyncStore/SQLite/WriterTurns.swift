@@ -1,0 +1,76 @@
+#if canImport(Glibc)
+    internal import Glibc
+#else
+    internal import Darwin
+#endif
+internal import Synchronization
+
+/// Turns for the processes that write one SQLite file: who waits goes before who comes back.
+///
+/// SQLite gives its write lock to whoever asks in the right moment, so a process with one batch
+/// after the other gets it back again and again while another one sleeps between two looks. Two
+/// `flock`s beside the file order them. A writer takes the *door*, with the door in hand the
+/// *room*, lets go of the door, and writes; who comes out of the room finds the door shut as long
+/// as somebody waits there.
+///
+/// Only a courtesy: what protects the file is SQLite's own lock. Who has waited for `patience`, say
+/// because a process is stopped in the room, goes on without a turn, also the next times for a
+/// while, and so does a process that can't open the files. The kernel lets go of what an ended
+/// process held.
+///
+/// Used by one thread at a time: a connection's queue.
+final class WriterTurns: Sendable {
+    private static let lookMicroseconds: UInt32 = 150
+    /// How long no turn is asked for after one that was waited for in vain.
+    private static let restAfterVain: Duration = .seconds(10)
+
+    private let door: CInt
+    private let room: CInt
+    private let patience: Duration
+    private let restsUntil = Mutex<ContinuousClock.Instant?>(nil)
+
+    /// Opens `FILE.door` and `FILE.room`; they stay behind, as lock files must.
+    init(beside file: String, patience: Duration) {
+        door = open(file + ".door", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        room = open(file + ".room", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        self.patience = patience
+    }
+
+    deinit {
+        for descriptor in [door, room] where descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Runs a body when it is this writer's turn, or when its patience has ended.
+    func taking<R>(_ body: () throws -> R) rethrows -> R {
+        let hasTurn = take()
+        defer { if hasTurn { flock(room, LOCK_UN) } }
+        return try body()
+    }
+
+    private func take() -> Bool {
+        let now = ContinuousClock.now
+        guard door >= 0, room >= 0, restsUntil.withLock({ $0.map { now >= $0 } ?? true }) else {
+            return false
+        }
+        let hasTurn = enter(until: now + patience)
+        restsUntil.withLock { $0 = hasTurn ? nil : .now + Self.restAfterVain }
+        return hasTurn
+    }
+
+    private func enter(until end: ContinuousClock.Instant) -> Bool {
+        guard wait(for: door, until: end) else { return false }
+        defer { flock(door, LOCK_UN) }
+        return wait(for: room, until: end)
+    }
+
+    /// Looks again and again: a lock that is waited for in the kernel can't be given up.
+    private func wait(for descriptor: CInt, until end: ContinuousClock.Instant) -> Bool {
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            guard errno == EWOULDBLOCK || errno == EINTR, ContinuousClock.now < end else {
+                return false
+            }
+            usleep(Self.lookMicroseconds)
+        }
+        return true
+    }
+}
