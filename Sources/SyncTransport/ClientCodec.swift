@@ -209,8 +209,11 @@ package enum ClientCodec {
             throw Rejection(
                 .badRequest, "A delete has no content and no executable bit; send an empty frame.")
         }
+        // It may wait for hours: not in a receive buffer that it keeps as a whole.
         let change: FileChange =
-            isDelete ? .delete : .put(Content(content), isExecutable: chosen.executable ?? false)
+            isDelete
+            ? .delete
+            : .put(Content(content.standalone), isExecutable: chosen.executable ?? false)
         return Edit(
             path: parsed, change: change, targets: try targets(chosen.targets ?? []),
             expectedVersion: try version(chosen.expectedVersion), wantsEnd: chosen.end ?? false)

@@ -4,8 +4,8 @@ internal import Glibc
 /// One part of a message: immutable bytes that live in libzmq's memory.
 ///
 /// Received bytes are never copied. A received frame below 8 KiB may be a window into libzmq's
-/// receive buffer, which lives as long as the frame: who keeps a few bytes for hours takes `bytes`
-/// or `text`, which are copies.
+/// receive buffer, which lives as long as the frame: who keeps a few bytes for hours takes `bytes`,
+/// `text` or `standalone`, which are copies.
 package struct Frame: Sendable {
     // Safe to share, though the compiler cannot see it: `Storage` never changes, see there.
     nonisolated(unsafe) private let storage: Storage
@@ -64,6 +64,16 @@ package struct Frame: Sendable {
     /// The bytes as text; nil when they are not valid UTF-8, which is never repaired.
     package var text: String? {
         withUnsafeBytes { bytes in String(validating: bytes, as: UTF8.self) }
+    }
+
+    /// Bytes below which a received frame may be a window into libzmq's receive buffer.
+    package static let windowBytesMax = 8_192
+
+    /// The same bytes in memory of their own, which is as large as they are.
+    ///
+    /// The receive buffer behind a window takes 18 KiB, however little of it is still needed.
+    package var standalone: Frame {
+        count < Self.windowBytesMax ? withUnsafeBytes { Frame($0) } : self
     }
 
     /// A copy of the bytes.

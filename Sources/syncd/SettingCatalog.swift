@@ -118,8 +118,12 @@ enum SettingCatalog {
             "turn-kib", .kibibytes, 64...1_048_576, "content in one turn",
             \.settings.turnBytesMax),
         Limit(
+            "quiet-edits", .count, 1...100_000, "waiting edits up to which a project is no flood",
+            \.settings.quietEditsMax),
+        Limit(
             "shared-turn-edits", .count, 1...100_000,
-            "edits in one turn while several projects have some", \.settings.sharedTurnEditsMax),
+            "edits in one turn while a quiet project is beside a flood",
+            \.settings.sharedTurnEditsMax),
         Limit(
             "shared-turn-kib", .kibibytes, 16...1_048_576, "content in one such turn",
             \.settings.sharedTurnBytesMax),
@@ -143,7 +147,7 @@ enum SettingCatalog {
             \.settings.targetAssignmentsMax),
         Limit(
             "shared-target-assignments", .count, 1...65_536,
-            "files in hand per sandbox while projects share a worker",
+            "likewise per worker, of a flood beside a quiet project",
             \.settings.sharedTargetAssignmentsMax),
         Limit(
             "loading-mib", .mebibytes, 1...65_536, "content being read back at once",

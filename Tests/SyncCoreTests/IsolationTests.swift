@@ -134,14 +134,12 @@ import Testing
         var intake = try Intake()
         intake.push("quick", edits: 1)
         _ = intake.pass()
-        intake.push("flood", edits: 100)
+        intake.push("flood", edits: 180)
         intake.commit()
         _ = intake.pass()
         intake.commit(JournalError(.unavailable, "The disk is full; make room."))
-        intake.now = intake.now + .seconds(1)
-        _ = intake.pass()
-        intake.commit()
-        _ = intake.pass()
+        intake.now = intake.now + .milliseconds(900)
+        while intake.pass() != nil { intake.commit() }
         guard case .edits(let answers) = intake.replies.last else {
             Issue.record("the message was not answered")
             return
@@ -150,7 +148,7 @@ import Testing
             if case .success = answer.result { true } else { false }
         }
         #expect(
-            isAccepted == Array(repeating: false, count: 64) + Array(repeating: true, count: 36))
+            isAccepted == Array(repeating: false, count: 64) + Array(repeating: true, count: 116))
     }
 
     @Test func `a flood is told busy before a quiet project is`() throws {
@@ -204,12 +202,12 @@ import Testing
         #expect(intake.pass()?.count ?? 0 >= 1_000)
     }
 
-    @Test func `while projects share a worker, each has few files in hand`() throws {
+    @Test func `beside a quiet project, a flood has few files in hand`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("w")
         cluster.push(MachineCluster.put("key", "s"), number: 1)
         worker.holdsSteps = true
-        for number: UInt64 in 1...100 {
+        for number: UInt64 in 1...200 {
             cluster.push(
                 MachineCluster.put("f\(number)", "x"), number: number,
                 project: MachineCluster.name("flood"), settles: false)
@@ -221,6 +219,28 @@ import Testing
         worker.holdsSteps = false
         cluster.settle()
         #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(cluster.violations().isEmpty)
+    }
+
+    @Test func `a quiet project that lags because of a flood is held up by nobody`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("w")
+        worker.holdsSteps = true
+        for number: UInt64 in 1...1_000 {
+            cluster.push(
+                MachineCluster.put("f\(number)", "x"), number: number,
+                project: MachineCluster.name("flood"), settles: false)
+        }
+        for number: UInt64 in 1...200 {
+            cluster.push(
+                MachineCluster.put("k\(number)", "x"), number: number, settles: false)
+        }
+        cluster.settle()
+        #expect(
+            worker.machine.jobCount == cluster.settings.sharedTargetAssignmentsMax
+                + cluster.settings.targetAssignmentsMax)
+        worker.holdsSteps = false
+        cluster.settle()
         #expect(cluster.violations().isEmpty)
     }
 

@@ -210,11 +210,12 @@ extension EditItem {
     }
 }
 
-/// Which projects had something to do of late.
+/// Which projects had something to do of late, and which of them flood the others.
 ///
 /// Alone, a project gets big turns and the whole credit of its targets, and so do projects that all
-/// have more to do than is done at once: batches are what makes them fast. Beside a quiet project
-/// everybody else gets small ones, because its edits wait as long as the others' batch takes.
+/// have more to do than is done at once: batches are what makes them fast. Beside a quiet project a
+/// flood gets small ones, because the other's edits wait as long as the flood's batch takes. Who
+/// lags a little is no flood: a project that falls behind because of one must not be held up more.
 struct ActiveProjects: Sendable {
     /// How long a project counts after its last edit or assignment.
     static let memory: Duration = .seconds(1)
@@ -222,6 +223,11 @@ struct ActiveProjects: Sendable {
     private static let countMax = 64
 
     private var seen: [ProjectName: Instant] = [:]
+    /// Projects with much to do beside quiet ones.
+    private(set) var floods: Set<ProjectName> = []
+
+    /// Whether a quiet project has work beside a flood.
+    var isShared: Bool { !floods.isEmpty }
 
     /// Notes that a project has something to do.
     mutating func note(_ project: ProjectName, at now: Instant) {
@@ -236,8 +242,15 @@ struct ActiveProjects: Sendable {
         seen = seen.filter { now - $0.value < Self.memory }
     }
 
-    /// Whether several projects had something to do of late, and one of them is so.
-    func isShared(with isQuiet: (ProjectName) -> Bool) -> Bool {
-        seen.count > 1 && seen.keys.contains(where: isQuiet)
+    /// Finds the floods: what waits of them is more than a quiet project may have, and more than a
+    /// quarter of the most that waits of any.
+    mutating func findFloods(quietMax: Int, waiting: (ProjectName) -> Int) {
+        floods = []
+        guard seen.count > 1 else { return }
+        let counts = seen.keys.map { ($0, waiting($0)) }
+        let most = counts.map(\.1).max() ?? 0
+        guard most > quietMax else { return }
+        let large = counts.filter { $0.1 > quietMax && $0.1 * 4 > most }
+        if large.count < counts.count { floods = Set(large.map(\.0)) }
     }
 }

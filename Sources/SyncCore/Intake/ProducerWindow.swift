@@ -115,9 +115,10 @@ package struct ProducerWindow: Sendable {
 
     /// Remembers an acceptance.
     ///
-    /// - Returns: Sequences of acceptances that the window forgot because it moved on.
-    package mutating func accept(_ record: AcceptedNumber) -> [EditSequence] {
-        guard record.number >= low else { return [] }
+    /// - Returns: Sequences of acceptances that the window forgot because it moved on; nil when the
+    ///   number lies below it and is not remembered.
+    package mutating func accept(_ record: AcceptedNumber) -> [EditSequence]? {
+        guard record.number >= low else { return nil }
         var forgotten: [EditSequence] = []
         if record.number >= low + Self.length {
             let newLow = record.number - Self.length + 1

@@ -55,6 +55,16 @@ struct Turn: Sendable {
         var newest: [UInt64: (number: UInt64, sequence: EditSequence)] = [:]
         var highest: UInt64 = 0
         var order: [UInt64] = []
+
+        /// Stages an acceptance.
+        mutating func accept(_ accepted: AcceptedNumber) {
+            records[accepted.number] = accepted
+            order.append(accepted.number)
+            highest = max(highest, accepted.number)
+            if newest[accepted.fileHash].map({ $0.number < accepted.number }) ?? true {
+                newest[accepted.fileHash] = (accepted.number, accepted.sequence)
+            }
+        }
     }
 
     let number: UInt64

@@ -14,13 +14,10 @@ extension CoordinatorMachine {
     mutating func dispatch(at now: Instant) {
         let workers = membership.assignable
         guard !workers.isEmpty else { return }
-        // A worker that several projects share is given few files of each at a time: a keystroke
-        // waits for the store's batch before it.
-        targetShare =
-            isShared
-            ? min(
-                settings.sharedTargetAssignmentsMax * workers.count, settings.targetAssignmentsMax)
-            : settings.targetAssignmentsMax
+        // A flood gets few files at a time beside a quiet project, whose keystroke waits for the
+        // store's batch before it.
+        floodShare = min(
+            settings.sharedTargetAssignmentsMax * workers.count, settings.targetAssignmentsMax)
         place(among: workers)
         let labels = placed.keys.filter { workers[$0] != nil }.sorted()
         guard !labels.isEmpty else { return }
@@ -145,8 +142,9 @@ extension CoordinatorMachine {
         if !member.holds.isEmpty, member.byteCount + bytes > settings.workerBytesMax {
             return false
         }
+        let share = active.floods.contains(project) ? floodShare : settings.targetAssignmentsMax
         return attachedTargets(of: project, in: nil).allSatisfy {
-            !board.isWell($0) || targetCredit[$0] ?? 0 < targetShare
+            !board.isWell($0) || targetCredit[$0] ?? 0 < share
         }
     }
 

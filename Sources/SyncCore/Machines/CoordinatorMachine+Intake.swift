@@ -15,14 +15,14 @@ extension CoordinatorMachine {
         inbox.append(items, of: producer, project: project, route: route)
     }
 
-    /// Finds out whether a quiet project has work beside others.
+    /// Finds out whether a quiet project has work beside a flood.
     mutating func noteSharing(at now: Instant) {
         active.forget(at: now)
-        isShared = active.isShared { project in
+        active.findFloods(quietMax: settings.quietEditsMax) { project in
             var waiting = inbox.load(of: project).edits
             for queue in arriving { waiting += queue.count(of: project) }
             for queue in placed.values { waiting += queue.count(of: project) }
-            return waiting <= settings.quietEditsMax
+            return waiting
         }
     }
 
@@ -116,14 +116,8 @@ extension CoordinatorMachine {
         put(edit, id: id, digest: digest, sequence: sequence, at: index, in: &turn)
         let accepted = AcceptedNumber(
             number: id.number, sequence: sequence, fileHash: fileHash, digest: digest)
-        var window = turn.windows[key] ?? Turn.StagedWindow()
-        window.records[id.number] = accepted
-        window.order.append(id.number)
-        window.highest = max(window.highest, id.number)
-        if window.newest[fileHash].map({ $0.number < id.number }) ?? true {
-            window.newest[fileHash] = (id.number, sequence)
-        }
-        turn.windows[key] = window
+        // In place: a copy for each edit would make a turn's cost grow with its square.
+        turn.windows[key, default: Turn.StagedWindow()].accept(accepted)
         return Acceptance(sequence: sequence, end: nil)
     }
 

@@ -63,12 +63,9 @@ extension CoordinatorMachine {
                 turn: segment.turn, sequences: records.map(\.accepted.sequence),
                 byteCount: segment.bytes.count)
             for record in records {
-                var window = windows[record.key] ?? ProducerWindow(heardAt: now)
-                if record.accepted.number < window.lowest {
-                    acceptanceLog.forget([record.accepted.sequence])
-                }
-                acceptanceLog.forget(window.accept(record.accepted))
-                windows[record.key] = window
+                let forgotten = windows[record.key, default: ProducerWindow(heardAt: now)]
+                    .accept(record.accepted)
+                acceptanceLog.forget(forgotten ?? [record.accepted.sequence])
             }
         }
         for segment in snapshot.events {

@@ -27,11 +27,11 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Stages what waits, up to the turn's goal: much for a project that is alone, little when
-    /// several share, since a keystroke waits for the turn that is on its way to disk.
+    /// Stages what waits, up to the turn's goal: much for a project that is alone, little beside a
+    /// quiet one, since a keystroke waits for the turn that is on its way to disk.
     private mutating func fill(_ staged: inout Turn, at now: Instant) {
-        let editsMax = isShared ? settings.sharedTurnEditsMax : settings.turnEditsMax
-        let bytesMax = isShared ? settings.sharedTurnBytesMax : settings.turnBytesMax
+        let editsMax = active.isShared ? settings.sharedTurnEditsMax : settings.turnEditsMax
+        let bytesMax = active.isShared ? settings.sharedTurnBytesMax : settings.turnBytesMax
         var edits = 0
         var bytes = 0
         while edits < editsMax, bytes < bytesMax, let input = inbox.popFirst() {
@@ -237,7 +237,7 @@ extension CoordinatorMachine {
     /// While projects share, leaves the disk alone for as long as the last turn took: a keystroke
     /// that comes in the pause finds no other project's turn before it.
     private mutating func pace(at now: Instant) {
-        guard isShared, let turnClosedAt else { return }
+        guard active.isShared, let turnClosedAt else { return }
         turnPacedUntil = now + min(now - turnClosedAt, settings.sharedTurnPauseMax)
     }
 
@@ -298,16 +298,12 @@ extension CoordinatorMachine {
                 byteCount: segment.bytes.count)
         }
         for (key, staged) in done.windows {
-            var window = windows[key] ?? ProducerWindow(heardAt: now)
             for number in staged.order {
                 guard let accepted = staged.records[number] else { continue }
-                if number < window.lowest {
-                    acceptanceLog.forget([accepted.sequence])
-                } else {
-                    acceptanceLog.forget(window.accept(accepted))
-                }
+                // In place: the window is much larger than a turn.
+                let forgotten = windows[key, default: ProducerWindow(heardAt: now)].accept(accepted)
+                acceptanceLog.forget(forgotten ?? [accepted.sequence])
             }
-            windows[key] = window
         }
         for end in done.ends { windows[end.key]?.setEnd(end.end, of: end.number) }
     }

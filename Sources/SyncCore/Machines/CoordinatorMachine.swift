@@ -71,8 +71,6 @@ package struct CoordinatorMachine: Sendable {
     // The turn.
     var inbox = IntakeInbox()
     var active = ActiveProjects()
-    /// Whether a quiet project has work beside others.
-    var isShared = false
     var turn: Turn?
     /// Answers to the parts of a message that were staged so far.
     var gathered: [UInt64: [EditAnswer]] = [:]
@@ -112,8 +110,8 @@ package struct CoordinatorMachine: Sendable {
     /// Files that wait because something of another shape is in their way.
     var shaped: Set<FileIndex> = []
     var targetCredit: [TargetURL: Int] = [:]
-    /// Assignments that a target may have in hand now.
-    var targetShare = 0
+    /// Assignments that a target of a flood may have in hand now.
+    var floodShare = 0
     var refills: [TargetURL: Refill] = [:]
     /// Files that are to be written again, per target.
     var refreshCounts: [TargetURL: Int] = [:]

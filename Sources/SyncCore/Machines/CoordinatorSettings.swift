@@ -4,14 +4,15 @@ package struct CoordinatorSettings: Sendable {
     package var turnEditsMax = 1_000
     /// Bytes of content in one turn.
     package var turnBytesMax = 4 << 20
-    /// Edits and ready files that a project may have waiting and still counts as quiet.
-    package var quietEditsMax = 32
-    /// Edits in one turn while a quiet project has work beside others.
+    /// Edits and ready files that a project may have waiting and still counts as quiet; so does one
+    /// with less than a quarter of the most that waits of any project.
+    package var quietEditsMax = 128
+    /// Edits in one turn while a quiet project has work beside a flood.
     package var sharedTurnEditsMax = 64
     /// Bytes of content in one turn likewise.
     package var sharedTurnBytesMax = 256 << 10
     /// Longest pause between two turns likewise.
-    package var sharedTurnPauseMax: Duration = .milliseconds(4)
+    package var sharedTurnPauseMax: Duration = .milliseconds(20)
     /// Edits that may wait for the turn on its way to disk; more get `busy`.
     package var inboxEditsMax = 16_384
     /// Bytes of content that may wait likewise.
@@ -34,7 +35,7 @@ package struct CoordinatorSettings: Sendable {
     package var workerBytesMax = 64 << 20
     /// Assignments in hand, per target.
     package var targetAssignmentsMax = 32
-    /// Assignments in hand, per target and worker, while a quiet project has work beside others.
+    /// Assignments in hand, per target of a flood and worker, while a quiet project has work.
     package var sharedTargetAssignmentsMax = 4
     /// Contents that are being read back, in bytes; one always fits.
     package var loadingBytesMax = 32 << 20
