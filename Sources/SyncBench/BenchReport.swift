@@ -23,6 +23,12 @@ struct Pair: Sendable {
     var figures: [Figure] = []
     var processes: [ProcessFigures] = []
 
+    /// Adds another part of the same pair.
+    mutating func merge(_ other: Pair) {
+        figures += other.figures
+        processes += other.processes
+    }
+
     mutating func add(
         _ name: String, _ value: Double, _ unit: String, limit: Double? = nil,
         valueMax: Double? = nil

@@ -7,99 +7,80 @@ import SyncCore
 /// accepted before.
 struct DistinctWorkload: Workload {
     let name = "distinct"
-    let edits: Int
-    let bytes: Int
-    let workers: Int
-
-    init(_ options: BenchOptions) {
-        edits = options.edits ?? 20_000
-        bytes = options.bytes
-        workers = options.workers
-    }
+    let size: WorkloadSize
 
     var setup: String {
-        "\(edits) edits of \(edits) files, \(bytes) bytes each, 256 a message, 4,000 unanswered, "
-            + "\(workers) workers; limits: SQLite upserts with FULL, \(AcceptLimit.batch) a "
-            + "commit; \(workers) processes that commit to one store and write files, no queue"
+        "\(size.edits) edits of \(size.edits) files, \(size.bytes) bytes each, 256 a message, "
+            + "4,000 unanswered, \(size.workers) workers; limits: SQLite upserts with FULL, "
+            + "\(AcceptLimit.batch) a commit; \(size.workers) processes that commit to one store "
+            + "and write files, no queue"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
         var pair = Pair()
-        let bytes = bytes
-        let accept = try await AcceptLimit.measure(in: folder, count: edits) {
+        let bytes = size.bytes
+        let accept = try await AcceptLimit.measure(in: folder, count: size.edits) {
             (BenchEdits.distinctPath($0), BenchEdits.content($0, bytes: bytes))
         }
         let drain = try await DrainLimit.measure(
-            in: folder, count: edits, bytes: bytes, processes: workers)
-        try await apart(&pair, accept: accept, drain: drain, in: folder)
-        try await together(&pair, accept: accept, in: folder)
+            in: folder, count: size.edits, bytes: bytes, processes: size.workers)
+        try await Pool.with(in: folder) {
+            pair.merge(try await apart($0, accept: accept, drain: drain))
+        }
+        try await Pool.with(in: folder) { pair.merge(try await together($0, accept: accept)) }
         return pair
     }
 
     private var run: Pusher.Run {
-        let bytes = bytes
-        return Pusher.Run(count: edits, batch: 256, window: 4_000) {
+        let bytes = size.bytes
+        return Pusher.Run(count: size.edits, batch: 256, window: 4_000) {
             BenchEdits.put(BenchEdits.distinctPath($0), place: $0, bytes: bytes)
         }
     }
 
     /// First everything is accepted, then everything is drained.
-    private func apart(
-        _ pair: inout Pair, accept: Double, drain: Double, in parent: BenchFolder
-    ) async throws {
-        let pool = try Pool(in: try BenchFolder(in: parent.path))
-        do {
-            try await pool.startCoordinator()
-            let pusher = try await pool.pusher("bench")
-            let start = ContinuousClock.now
-            try await pusher.push(run)
-            let accepted = ContinuousClock.now - start
-            pair.add(
-                "accepted, workers off", Double(edits) / accepted.seconds, "edits/s",
-                limit: accept)
-            try await pool.startWorkers(workers)
-            let watch = UsageWatch(await pool.processes)
-            let first = try await firstVisible(in: pool)
-            try await pool.flush("bench")
-            let drained = ContinuousClock.now - first
-            pair.add(
-                "synced, all accepted before", Double(edits) / drained.seconds, "edits/s",
-                limit: drain)
-            pair.processes += watch.figures.map { $0.named("\($0.name), draining") }
-        } catch {
-            await pool.stop()
-            throw error
-        }
-        await pool.stop()
+    private func apart(_ pool: Pool, accept: Double, drain: Double) async throws -> Pair {
+        var pair = Pair()
+        try await pool.startCoordinator()
+        let pusher = try await pool.pusher("bench")
+        let start = ContinuousClock.now
+        try await pusher.push(run)
+        let accepted = ContinuousClock.now - start
+        pair.add(
+            "accepted, workers off", Double(size.edits) / accepted.seconds, "edits/s",
+            limit: accept)
+        try await pool.startWorkers(size.workers)
+        let watch = UsageWatch(await pool.processes)
+        let first = try await firstVisible(in: pool)
+        try await pool.flush("bench")
+        let drained = ContinuousClock.now - first
+        pair.add(
+            "synced, all accepted before", Double(size.edits) / drained.seconds, "edits/s",
+            limit: drain)
+        pair.processes = watch.figures.map { $0.named("\($0.name), draining") }
+        return pair
     }
 
     /// Accepting while the workers drain, to the last file.
-    private func together(
-        _ pair: inout Pair, accept: Double, in parent: BenchFolder
-    ) async throws {
-        let pool = try Pool(in: try BenchFolder(in: parent.path))
-        do {
-            try await pool.startCoordinator()
-            try await pool.startWorkers(workers)
-            let pusher = try await pool.pusher("bench")
-            try await pusher.push(Pusher.Run(count: 1, batch: 1, window: 1, edit: run.edit))
-            try await pool.flush("bench")
-            let watch = UsageWatch(await pool.processes)
-            let start = ContinuousClock.now
-            try await pusher.push(run)
-            let accepted = ContinuousClock.now - start
-            try await pool.flush("bench")
-            let synced = ContinuousClock.now - start
-            pair.add(
-                "accepted while draining", Double(edits) / accepted.seconds, "edits/s",
-                limit: accept)
-            pair.add("accepted and synced", Double(edits) / synced.seconds, "edits/s")
-            pair.processes += watch.figures.map { $0.named("\($0.name), both") }
-        } catch {
-            await pool.stop()
-            throw error
-        }
-        await pool.stop()
+    private func together(_ pool: Pool, accept: Double) async throws -> Pair {
+        var pair = Pair()
+        try await pool.startCoordinator()
+        try await pool.startWorkers(size.workers)
+        let pusher = try await pool.pusher("bench")
+        try await pusher.push(Pusher.Run(count: 1, batch: 1, window: 1, edit: run.edit))
+        try await pool.flush("bench")
+        let watch = UsageWatch(await pool.processes)
+        let start = ContinuousClock.now
+        try await pusher.push(run)
+        let accepted = ContinuousClock.now - start
+        try await pool.flush("bench")
+        let synced = ContinuousClock.now - start
+        pair.add(
+            "accepted while draining", Double(size.edits) / accepted.seconds, "edits/s",
+            limit: accept)
+        pair.add("accepted and synced", Double(size.edits) / synced.seconds, "edits/s")
+        pair.processes = watch.figures.map { $0.named("\($0.name), both") }
+        return pair
     }
 
     /// When the first worker has entered the sandbox.

@@ -133,24 +133,47 @@ actor Disturbance {
 
     // MARK: Stopped
 
+    /// When the worker that was stopped had ended, and when another one had its label for a second.
+    struct Replacement: Sendable {
+        let endedAt: ContinuousClock.Instant
+        let settledAt: ContinuousClock.Instant
+    }
+
     /// Stops a worker, waits until `up` has killed it and another one bears its label.
-    func replaced() async throws -> ContinuousClock.Instant {
+    func replaced() async throws -> Replacement {
         // Into the middle of the load.
         try await Task.sleep(for: .seconds(1))
-        let before = await pool.processes
-        guard let victim = before.first(where: { $0.name.hasPrefix("worker-") }) else {
-            throw BenchError("there is no worker to stop")
+        let victim = try await stopInTransaction()
+        try await waitUntil("the stopped worker was killed") {
+            await !self.pool.processes.contains { $0.pid == victim.pid }
         }
-        stopped = victim.pid
-        kill(victim.pid, SIGSTOP)
+        let endedAt = ContinuousClock.now
+        stopped = nil
         try await waitUntil("the stopped worker was replaced") {
             await self.pool.processes.contains {
                 $0.name == victim.name && $0.pid != victim.pid
             }
         }
-        stopped = nil
         try await Task.sleep(for: .seconds(1))
-        return .now
+        return Replacement(endedAt: endedAt, settledAt: .now)
+    }
+
+    /// Stops a worker that has its turn at the store, so that its transaction stays open.
+    private func stopInTransaction() async throws -> (name: String, pid: pid_t) {
+        let turn = TurnHolder(of: pool.folder.store)
+        let workers = await pool.processes.filter { $0.name.hasPrefix("worker-") }
+        let end = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < end {
+            guard let holder = turn.pid, let victim = workers.first(where: { $0.pid == holder })
+            else { continue }
+            kill(victim.pid, SIGSTOP)
+            stopped = victim.pid
+            // It may have left the room between the look and the signal.
+            if turn.pid == victim.pid { return victim }
+            kill(victim.pid, SIGCONT)
+            stopped = nil
+        }
+        throw BenchError("no worker was met in a transaction of the store within a minute")
     }
 
     private func waitUntil(
@@ -159,9 +182,34 @@ actor Disturbance {
         let end = ContinuousClock.now + .seconds(120)
         while ContinuousClock.now < end {
             if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(20))
+            try await Task.sleep(for: .milliseconds(5))
         }
         throw BenchError("it was waited two minutes until \(what)")
+    }
+}
+
+/// Tells which process has its turn at a store, by the kernel's table of locks.
+struct TurnHolder {
+    private let inode: String
+
+    /// Looks at the lock file that the writers of a store take turns with.
+    init(of store: String) {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: store + ".room")
+        inode = (attributes?[.systemFileNumber] as? NSNumber)?.stringValue ?? "none"
+    }
+
+    /// The process now; nil when nobody writes.
+    var pid: pid_t? {
+        let locks = (try? String(contentsOfFile: "/proc/locks", encoding: .utf8)) ?? ""
+        // 1: FLOCK  ADVISORY  WRITE 4711 fd:01:8388 0 EOF
+        for line in locks.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count >= 6, words[1] == "FLOCK", words[5].hasSuffix(":" + inode) else {
+                continue
+            }
+            return pid_t(words[4])
+        }
+        return nil
     }
 }
 

@@ -3,47 +3,34 @@ import SyncCore
 /// An open loop of edits: how long each takes to be visible in the sandbox.
 struct LatencyWorkload: Workload {
     let name = "latency"
-    let edits: Int
-    let bytes: Int
-    let workers: Int
-    let rate: Int
+    let size: WorkloadSize
     private static let files = 200
 
-    init(_ options: BenchOptions) {
-        edits = options.edits ?? 6_000
-        bytes = options.bytes
-        workers = options.workers
-        rate = options.rate
-    }
-
     var setup: String {
-        "open loop of \(rate) edits a second, \(edits) edits over \(Self.files) files, \(bytes) "
-            + "bytes each, \(workers) workers; limit: one commit, one store commit, write and "
-            + "rename, one at a time, no messages"
+        "open loop of \(size.rate) edits a second, \(size.edits) edits over \(Self.files) files, "
+            + "\(size.bytes) bytes each, \(size.workers) workers; limit: one commit, one store "
+            + "commit, write and rename, one at a time, no messages"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
-        let limit = try await LatencyLimit.measure(in: folder, count: 500, bytes: bytes)
-        let pool = try Pool(in: try BenchFolder(in: folder.path))
-        do {
+        let limit = try await LatencyLimit.measure(in: folder, count: 500, bytes: size.bytes)
+        return try await Pool.with(in: folder) { pool in
             var pair = Pair()
             try await pool.startCoordinator()
-            try await pool.startWorkers(workers)
+            try await pool.startWorkers(size.workers)
             let pusher = try await pool.pusher("bench")
-            try await OpenLoop.prepare("bench", files: Self.files, bytes: bytes, in: pool, pusher)
+            try await OpenLoop.prepare(
+                "bench", files: Self.files, bytes: size.bytes, in: pool, pusher)
             let watch = UsageWatch(await pool.processes)
             let loop = OpenLoop(
-                count: edits, rate: rate, files: Self.files, bytes: bytes, firstPlace: 1_000)
+                count: size.edits, rate: size.rate, files: Self.files, bytes: size.bytes,
+                firstPlace: 1_000)
             let seen = LatencyHistogram(try await loop.measure(pool, "bench", pusher))
             pair.add("p50 to visible", seen.milliseconds(50), "ms", limit: limit.milliseconds(50))
             pair.add("p99 to visible", seen.milliseconds(99), "ms", limit: limit.milliseconds(99))
             pair.add("longest to visible", seen.longest, "ms")
             pair.processes = watch.figures
-            await pool.stop()
             return pair
-        } catch {
-            await pool.stop()
-            throw error
         }
     }
 }

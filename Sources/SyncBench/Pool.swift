@@ -19,6 +19,21 @@ actor Pool {
         loop = try SocketLoop(name: "bench", context: context)
     }
 
+    /// Calls with a pool in a folder of its own and ends the pool, whatever comes of the call.
+    static func with<Answer: Sendable>(
+        in parent: BenchFolder, _ body: (Pool) async throws -> Answer
+    ) async throws -> Answer {
+        let pool = try Pool(in: try BenchFolder(in: parent.path))
+        do {
+            let answer = try await body(pool)
+            await pool.stop()
+            return answer
+        } catch {
+            await pool.stop()
+            throw error
+        }
+    }
+
     /// Starts the coordinator and waits until it answers.
     func startCoordinator() async throws {
         coordinator = try BenchProcess(
@@ -105,9 +120,13 @@ actor Pool {
             case .flushed: return
             case .blocked(_, let count):
                 throw BenchError("\(count) files of \(project) can't become visible")
-            case .edits, .end, .rejected, .queue, .events, .gap, .snapshot, .failed,
-                .ordered, .project, .done:
-                continue
+            case .rejected(let rejection) where rejection.code == .busy:
+                try await Task.sleep(for: rejection.retryAfter ?? .milliseconds(200))
+            case .rejected(let rejection):
+                throw BenchError("the flush of \(project) was refused: \(rejection.sentence)")
+            case .edits, .end, .queue, .events, .gap, .snapshot, .failed, .ordered, .project,
+                .done:
+                throw BenchError("the answer to the flush of \(project) is none to a flush")
             }
         }
         throw BenchError("\(project) was not visible within 10 minutes")

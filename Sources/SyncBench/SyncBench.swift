@@ -105,20 +105,38 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
-        case .distinct: [DistinctWorkload(options)]
-        case .typing: [TypingWorkload(options)]
-        case .latency: [LatencyWorkload(options)]
+        case .distinct: [DistinctWorkload(size: WorkloadSize(options, edits: 20_000))]
+        case .typing: [TypingWorkload(size: WorkloadSize(options, edits: 100_000))]
+        case .latency: [LatencyWorkload(size: WorkloadSize(options, edits: 6_000))]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
-                IsolationWorkload(options, beside: $0)
+                IsolationWorkload(neighbour: $0, size: WorkloadSize(options, edits: 2_000))
             }
         }
+    }
+}
+
+/// How much a workload does.
+struct WorkloadSize: Sendable {
+    let edits: Int
+    let bytes: Int
+    let workers: Int
+    /// Edits a second of an open loop.
+    let rate: Int
+
+    /// As asked for; `edits` when nothing was said.
+    init(_ options: BenchOptions, edits: Int) {
+        self.edits = options.edits ?? edits
+        bytes = options.bytes
+        workers = options.workers
+        rate = options.rate
     }
 }
 
 /// One kind of measurement; a pair is one measurement and the limit beside it.
 protocol Workload: Sendable {
     var name: String { get }
+    var size: WorkloadSize { get }
     /// What was measured, in words and numbers.
     var setup: String { get }
     func pair(in folder: BenchFolder) async throws -> Pair

@@ -4,45 +4,29 @@ import SyncStore
 /// Many edits of few files: what is accepted a second, and how few of them are synced.
 struct TypingWorkload: Workload {
     let name = "typing"
-    let edits: Int
-    let bytes: Int
-    let workers: Int
+    let size: WorkloadSize
     private static let files = 200
 
-    init(_ options: BenchOptions) {
-        edits = options.edits ?? 100_000
-        bytes = options.bytes
-        workers = options.workers
-    }
-
     var setup: String {
-        "\(edits) edits over \(Self.files) files by Zipf's law, \(bytes) bytes each, one a "
-            + "message, 256 unanswered, \(workers) workers; limit: SQLite upserts of the same "
-            + "edits with FULL, \(AcceptLimit.batch) a commit"
+        "\(size.edits) edits over \(Self.files) files by Zipf's law, \(size.bytes) bytes each, one "
+            + "a message, 256 unanswered, \(size.workers) workers; limit: SQLite upserts of the "
+            + "same edits with FULL, \(AcceptLimit.batch) a commit"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
-        let files = BenchEdits.zipf(edits, over: Self.files)
-        let bytes = bytes
-        let limit = try await AcceptLimit.measure(in: folder, count: edits) {
+        let files = BenchEdits.zipf(size.edits, over: Self.files)
+        let bytes = size.bytes
+        let limit = try await AcceptLimit.measure(in: folder, count: size.edits) {
             ("f\(files[$0])", BenchEdits.content($0, bytes: bytes))
         }
-        let pool = try Pool(in: try BenchFolder(in: folder.path))
-        do {
-            let pair = try await measure(pool, files, limit: limit)
-            await pool.stop()
-            return pair
-        } catch {
-            await pool.stop()
-            throw error
-        }
+        return try await Pool.with(in: folder) { try await measure($0, files, limit: limit) }
     }
 
     private func measure(_ pool: Pool, _ files: [Int], limit: Double) async throws -> Pair {
         var pair = Pair()
-        let bytes = bytes
+        let (edits, bytes) = (size.edits, size.bytes)
         try await pool.startCoordinator()
-        try await pool.startWorkers(workers)
+        try await pool.startWorkers(size.workers)
         let pusher = try await pool.pusher("bench")
         try await OpenLoop.prepare("bench", files: Self.files, bytes: bytes, in: pool, pusher)
         let versionsBefore = try await versions(in: pool)
