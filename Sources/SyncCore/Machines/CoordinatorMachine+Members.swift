@@ -99,11 +99,14 @@ extension CoordinatorMachine {
         // Sent again before the first was answered: the worker asks once more if it must.
         if isRepeated { return }
         let known = membership.member(ofLife: registration.life)
+        // Also one whose end, or another epoch, has made its replacement forgotten.
+        if known.flatMap({ membership[$0]?.state }) == .replaced
+            || membership.isReplaced(registration)
+        {
+            directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
+            return
+        }
         if let known, let member = membership[known] {
-            if member.state == .replaced {
-                directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
-                return
-            }
             // Overtaken on its way by a later one of the same process (an old connection's queue):
             // to take it would end an incarnation that lives and acts.
             if member.registration >= registration.registration { return }
@@ -340,6 +343,9 @@ extension CoordinatorMachine {
         let isAwaited = member.state == .awaited
         if isAwaited { member.touched = reachable(registration.schemes) }
         if member.state != .draining { member.state = .live }
+        if let previous = registration.previous {
+            member.origin = min(member.origin, previous.count)
+        }
         member.route = route
         member.registration = registration.registration
         member.capacity = registration.capacity

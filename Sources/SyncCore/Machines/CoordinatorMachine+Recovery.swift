@@ -38,7 +38,10 @@ extension CoordinatorMachine {
             install(index, slot, at: now)
         }
         forgetEnds(snapshot.rows)
-        for record in snapshot.incarnations {
+        // In their order: of two processes with one label the newer one bears it.
+        for record in snapshot.incarnations.sorted(by: {
+            $0.incarnation.count < $1.incarnation.count
+        }) {
             membership.add(Member(record: record, state: .awaited))
             awaited.insert(record.incarnation)
         }
