@@ -1,15 +1,17 @@
-import SyncCore
+package import SyncCore
 
-/// The story as the journal tells it, followed commit by commit, and what is wrong with it.
-struct Ledger {
+/// The story as the journal tells it, followed event by event, and what is wrong with it.
+package struct Ledger {
     /// One accepted edit.
-    struct Entry {
-        let id: EditID
-        let file: FileKey
+    package struct Entry {
+        /// Which edit.
+        package let id: EditID
+        /// Of which file.
+        package let file: FileKey
         /// Its end, if it has one.
-        var end: EventKind?
+        package var end: EventKind?
         /// Word of a failure.
-        var code = ""
+        package var code = ""
         /// Whether it failed before it ended otherwise.
         var hasFailed = false
     }
@@ -26,19 +28,24 @@ struct Ledger {
         let file: FileKey
     }
 
-    private(set) var entries: [EditSequence: Entry] = [:]
-    private(set) var sequences: [EditID: EditSequence] = [:]
+    /// Accepted edits.
+    package private(set) var entries: [EditSequence: Entry] = [:]
+    /// What each edit got.
+    package private(set) var sequences: [EditID: EditSequence] = [:]
     /// The accepted edit with the highest sequence, per file.
-    private(set) var newest: [FileKey: EditSequence] = [:]
+    package private(set) var newest: [FileKey: EditSequence] = [:]
     /// Every event ever journaled, in order; kept when the journal forgets.
-    private(set) var events: [StatusEvent] = []
+    package private(set) var events: [StatusEvent] = []
     private var projectNumbers: [ProjectName: UInt64] = [:]
     private var numbers: [Author: UInt64] = [:]
     private var highest = EditSequence.none
     private(set) var flaws: [String] = []
 
+    /// A story that has not begun.
+    package init() {}
+
     /// Takes what was found wrong since the last call.
-    mutating func takeFlaws() -> [String] {
+    package mutating func takeFlaws() -> [String] {
         defer { flaws = [] }
         return flaws
     }
@@ -59,12 +66,15 @@ struct Ledger {
             flaws.append("the events of turn \(transaction.turn) can't be read")
             return []
         }
-        for event in fresh {
-            checkNumbers(event)
-            follow(event, books: books)
-            events.append(event)
-        }
+        for event in fresh { follow(event, books: books) }
         return fresh
+    }
+
+    /// Follows an event that is on disk; the books must know its edit.
+    package mutating func follow(_ event: StatusEvent, books: Books) {
+        checkNumbers(event)
+        check(event, books: books)
+        events.append(event)
     }
 
     private mutating func checkNumbers(_ event: StatusEvent) {
@@ -80,7 +90,7 @@ struct Ledger {
         projectNumbers[event.project] = event.projectNumber
     }
 
-    private mutating func follow(_ event: StatusEvent, books: Books) {
+    private mutating func check(_ event: StatusEvent, books: Books) {
         switch event.kind {
         case .accepted: accept(event, books: books)
         case .retried: reopen(event)
@@ -161,7 +171,7 @@ struct Ledger {
     func winner(of file: FileKey) -> EditSequence? { winners()[file] }
 
     /// The accepted edit with the highest sequence of each file, refused conditions apart.
-    func winners() -> [FileKey: EditSequence] {
+    package func winners() -> [FileKey: EditSequence] {
         var winners: [FileKey: EditSequence] = [:]
         for (sequence, entry) in entries {
             if entry.end == .failed, entry.code == "conflict" { continue }

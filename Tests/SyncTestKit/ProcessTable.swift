@@ -20,11 +20,16 @@ package enum ProcessTable {
     }
 
     /// Living children of a process.
-    package static func children(of parent: pid_t) -> [Entry] {
+    package static func children(of parent: pid_t) -> [Entry] { entries { $0 == parent } }
+
+    /// Everything that lives.
+    package static func all() -> [Entry] { entries { _ in true } }
+
+    private static func entries(_ isWanted: (pid_t) -> Bool) -> [Entry] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return names.compactMap { name -> Entry? in
             guard let pid = pid_t(name), let fields = stat("/proc/\(name)/stat"),
-                fields.parent == parent, fields.state != "Z"
+                isWanted(fields.parent), fields.state != "Z"
             else { return nil }
             return Entry(pid: pid, arguments: arguments(of: pid))
         }.sorted { $0.pid < $1.pid }

@@ -19,9 +19,11 @@ package final class TestDisk: Sendable {
 
     // MARK: In memory
 
-    /// A disk in memory of so many bytes.
-    package static func inMemory(byteCount: Int) throws -> TestDisk {
-        let path = try folder("disk")
+    /// A disk in memory of so many bytes, at a path that is made if it is missing.
+    package static func inMemory(byteCount: Int, at place: String? = nil) throws -> TestDisk {
+        let path = try place ?? folder("disk")
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true)
         try run("mount", ["-t", "tmpfs", "-o", "size=\(byteCount),mode=0755", "tmpfs", path])
         return TestDisk(path: path, image: nil)
     }
