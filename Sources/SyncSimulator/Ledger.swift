@@ -32,8 +32,18 @@ struct Ledger {
     private(set) var newest: [FileKey: EditSequence] = [:]
     /// Every event ever journaled, in order; kept when the journal forgets.
     private(set) var events: [StatusEvent] = []
+    /// The number before the first of them: where the log went on after an adoption.
+    private(set) var eventBase: UInt64 = 0
+    /// Whether it was restored and has not gone on yet.
+    private(set) var isRestored = false
+    private var rebased: Set<ProjectName> = []
+    /// Edits that were accepted and lost with the journal.
+    private(set) var lost: [EditSequence: Entry] = [:]
+    /// Under which sequences an adopted journal went on with edits.
+    private var renumbered: [EditSequence: EditSequence] = [:]
     private var projectNumbers: [ProjectName: UInt64] = [:]
     private var numbers: [Author: UInt64] = [:]
+    private var highestNumbers: [ProducerID: UInt64] = [:]
     private var highest = EditSequence.none
     private(set) var flaws: [String] = []
 
@@ -54,6 +64,7 @@ struct Ledger {
                 flaws.append("row \(row.sequence) has another content than \(row.id)")
             }
         }
+        for (from, to) in transaction.rowsRenumbered { renumbered[from] = to }
         guard let segment = transaction.events else { return [] }
         guard let fresh = EventLogCodec.unpack(segment) else {
             flaws.append("the events of turn \(transaction.turn) can't be read")
@@ -67,11 +78,43 @@ struct Ledger {
         return fresh
     }
 
-    private mutating func checkNumbers(_ event: StatusEvent) {
-        if event.number != UInt64(events.count) + 1 {
-            flaws.append("event \(event.number) comes after event \(events.count)")
+    /// The last event.
+    var lastEvent: UInt64 { eventBase + UInt64(events.count) }
+
+    /// An event by its number.
+    func event(_ number: UInt64) -> StatusEvent? {
+        guard number > eventBase, number <= lastEvent else { return nil }
+        return events[Int(number - eventBase) - 1]
+    }
+
+    /// The journal is restored to this; what another one had beyond it is lost.
+    mutating func forget(_ other: Ledger) {
+        lost = other.lost
+        for (sequence, entry) in other.entries where entries[sequence]?.id != entry.id {
+            lost[sequence] = entry
         }
-        let last = projectNumbers[event.project] ?? 0
+    }
+
+    /// An adopting coordinator starts: its log goes on with numbers far above.
+    mutating func beginsAnew() { isRestored = true }
+
+    /// After an adoption numbers go on above all that was lost, over all and in each project.
+    private mutating func beginAnew(_ event: StatusEvent) {
+        isRestored = false
+        events = []
+        eventBase = event.number - 1
+        rebased = Set(projectNumbers.keys)
+    }
+
+    private mutating func checkNumbers(_ event: StatusEvent) {
+        if isRestored { beginAnew(event) }
+        if event.number != lastEvent + 1 {
+            flaws.append("event \(event.number) comes after event \(lastEvent)")
+        }
+        var last = projectNumbers[event.project] ?? 0
+        if rebased.remove(event.project) != nil, event.projectNumber > last {
+            last = event.projectNumber - 1
+        }
         if event.projectNumber != last + 1 {
             flaws.append(
                 "event \(event.number) is number \(event.projectNumber) of \(event.project), "
@@ -106,7 +149,7 @@ struct Ledger {
             flaws.append("sequence \(event.sequence) was accepted after \(highest)")
         }
         highest = max(highest, event.sequence)
-        if let before = sequences[id] {
+        if let before = sequences[id], renumbered[before] != event.sequence {
             flaws.append("\(id) was accepted as \(before) and again as \(event.sequence)")
         }
         guard let line = books.lines[id], line.edit.path == path, line.project == event.project
@@ -119,6 +162,7 @@ struct Ledger {
             flaws.append("\(id) of \(file) was accepted after number \(before)")
         }
         numbers[author] = id.number
+        highestNumbers[id.producer] = max(highestNumbers[id.producer] ?? 0, id.number)
         sequences[id] = event.sequence
         entries[event.sequence] = Entry(id: id, file: file)
         newest[file] = max(newest[file] ?? .none, event.sequence)
@@ -157,8 +201,15 @@ struct Ledger {
         if event.kind == .failed { entries[event.sequence]?.hasFailed = true }
     }
 
-    /// The edit that a file is to hold when everything is at rest; nil when none is.
-    func winner(of file: FileKey) -> EditSequence? { winners()[file] }
+    /// The sequence under which an edit goes on that was accepted under this one.
+    func current(_ sequence: EditSequence) -> EditSequence {
+        var sequence = sequence
+        while let next = renumbered[sequence] { sequence = next }
+        return sequence
+    }
+
+    /// The highest number of a producer that was accepted.
+    func highest(of producer: ProducerID) -> UInt64? { highestNumbers[producer] }
 
     /// The accepted edit with the highest sequence of each file, refused conditions apart.
     func winners() -> [FileKey: EditSequence] {

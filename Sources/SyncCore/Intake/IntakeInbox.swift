@@ -232,7 +232,9 @@ struct ActiveProjects: Sendable {
 
     /// Forgets who had nothing to do of late.
     mutating func forget(at now: Instant) {
-        guard seen.count > 1 else { return }
+        guard seen.count > 1, seen.values.contains(where: { now - $0 >= Self.memory }) else {
+            return
+        }
         seen = seen.filter { now - $0.value < Self.memory }
     }
 

@@ -108,7 +108,8 @@ extension CoordinatorMachine {
             staged.transaction.acceptancesRemoved.append(cleaned)
         }
         staged.transaction.projects = staged.projects.values.sorted { $0.name < $1.name }
-        staged.transaction.eventsTrimmedThrough = trimmedThrough(adding: staged.events.count)
+        staged.transaction.eventsTrimmedThrough =
+            logEndsAt ?? trimmedThrough(adding: staged.events.count)
         staged.transaction.header = staged.header
     }
 
@@ -243,8 +244,7 @@ extension CoordinatorMachine {
 
     /// Makes a committed turn true: tables, members, answers, events.
     private mutating func conclude(at now: Instant) {
-        guard let done = turn else { return }
-        turn = nil
+        guard let done = turn.take() else { return }
         pace(at: now)
         isJournalShort = false
         lastTurn = done.number
@@ -298,21 +298,18 @@ extension CoordinatorMachine {
                 byteCount: segment.bytes.count)
         }
         for (key, staged) in done.windows {
-            var window = windows[key] ?? ProducerWindow(heardAt: now)
             for number in staged.order {
                 guard let accepted = staged.records[number] else { continue }
-                if number < window.lowest {
-                    acceptanceLog.forget([accepted.sequence])
-                } else {
-                    acceptanceLog.forget(window.accept(accepted))
-                }
+                // In place: a window that is taken out and put back is copied as a whole.
+                acceptanceLog.forget(
+                    windows[key, default: ProducerWindow(heardAt: now)].accept(accepted))
             }
-            windows[key] = window
         }
         for end in done.ends { windows[end.key]?.setEnd(end.end, of: end.number) }
     }
 
     private mutating func concludeLog(_ done: Turn) {
+        logEndsAt = nil
         if let segment = done.transaction.events { noteLogged(segment) }
         guard let through = done.transaction.eventsTrimmedThrough else { return }
         while let first = logSegments.first, first.turn <= through {

@@ -70,6 +70,9 @@ struct Membership: Sendable {
         members.first { $0.value.record.life == life }?.key
     }
 
+    /// When files of members that ended may move on.
+    var handOns: some Sequence<Instant> { members.values.lazy.compactMap(\.handOnAt) }
+
     /// Whoever may be given work, by label.
     var assignable: [WorkerLabel: Incarnation] {
         bearer.filter { members[$0.value]?.isAssignable ?? false }
