@@ -121,7 +121,7 @@ package enum ClientCodec {
         return request
     }
 
-    private static func project(_ text: String?) throws(Rejection) -> ProjectName? {
+    static func project(_ text: String?) throws(Rejection) -> ProjectName? {
         guard let text else { return nil }
         guard let name = Name(text) else {
             throw Rejection(.badRequest, "The project's name is not valid.")
@@ -130,7 +130,7 @@ package enum ClientCodec {
     }
 
     /// A folder or a file, normalised like the paths that it is compared with; empty covers all.
-    private static func prefix(_ text: String) throws(Rejection) -> String {
+    static func prefix(_ text: String) throws(Rejection) -> String {
         if text.isEmpty { return "" }
         return try path(text.utf8.last == UInt8(ascii: "/") ? String(text.dropLast()) : text).text
     }

@@ -7,15 +7,9 @@ enum FailedCodec {
 
     static func query(from reader: inout FrameReader) throws(Rejection) -> FailedQuery {
         let body = try reader.query(Body.QueueQuery.self)
-        var project: ProjectName?
-        if let text = body.project {
-            guard let name = Name(text) else {
-                throw Rejection(.badRequest, "The project's name is not valid.")
-            }
-            project = name
-        }
         return FailedQuery(
-            project: project, prefix: body.prefix ?? "", after: body.after ?? "",
+            project: try ClientCodec.project(body.project),
+            prefix: try ClientCodec.prefix(body.prefix ?? ""), after: body.after ?? "",
             countMax: body.max ?? 100)
     }
 

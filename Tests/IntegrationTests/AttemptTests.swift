@@ -25,25 +25,18 @@ import Testing
                 .map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// Asks until one of the project's files is in a state; gives up after a minute.
+        /// Asks until one of the project's files is in a state.
         func file(_ path: String, in state: String) async throws -> FileStatus {
-            let end = ContinuousClock.now + .seconds(60)
-            while ContinuousClock.now < end {
-                let files = try await cluster.queue("p1").files
-                if let found = files.first(where: { $0.path.text == path && $0.state == state }) {
-                    return found
-                }
-                try await Task.sleep(for: .milliseconds(20))
+            try await Patience.value("\(path) is \(state)") {
+                try await cluster.queue("p1").files
+                    .first { $0.path.text == path && $0.state == state }
             }
-            throw KitError("\(path) did not become \(state)")
         }
 
-        /// Asks until nothing of the project is left to do; gives up after a minute.
+        /// Asks until nothing of the project is left to do.
         func rest() async throws {
-            let end = ContinuousClock.now + .seconds(60)
-            while try await cluster.queue("p1").counts.pending > 0 {
-                if ContinuousClock.now > end { throw KitError("the project does not rest") }
-                try await Task.sleep(for: .milliseconds(20))
+            try await Patience.until("the project rests") {
+                try await cluster.queue("p1").counts.pending == 0
             }
         }
 
@@ -99,7 +92,7 @@ import Testing
             try await bench.cluster.flush()
             let folder = bench.sandbox + "/locked"
             try SystemTool.run("chattr", ["+i", folder])
-            defer { try? SystemTool.run("chattr", ["-i", folder]) }
+            defer { _ = try? SystemTool.run("chattr", ["-i", folder]) }
             await bench.push("locked/second", "kept")
             _ = try await bench.file("locked/second", in: "failed")
             let list = try bench.cluster.command(

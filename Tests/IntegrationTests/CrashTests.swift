@@ -54,7 +54,7 @@ import Testing
         let place = 1_000_000 + round
         for load in loads { await load.push(place...place) }
         var pending = 0
-        try await eventually("rows are in flight") {
+        try await Patience.until("rows are in flight") {
             pending = try await cluster.queue().counts.pending
             return pending > 0
         }

@@ -40,7 +40,7 @@ import Testing
         try await cluster.flush()
         try Self.limit(worker.pid, to: nil)
         await Self.push(["d/a", "e/c"], "2", load)
-        try await eventually("a file waits") {
+        try await Patience.until("a file waits") {
             try await cluster.queue("p1").files.contains { $0.code == "EMFILE" }
         }
         try Self.limit(worker.pid, to: 1_024)
@@ -70,7 +70,7 @@ import Testing
         let late = try await LoadedProducer("p2", of: cluster, seed: 2)
         let keepingLate = Task { await late.keep() }
         await Self.push(["b"], "1", late)
-        try await eventually("the log tells") {
+        try await Patience.until("the log tells") {
             coordinator.text.contains("a connection could not be accepted")
         }
         // Whoever is in already is served.
@@ -104,7 +104,7 @@ import Testing
                 }
                 for producer in producers { try await Self.acceptance(producer) }
             }
-            try await eventually("everything is synced") {
+            try await Patience.until("everything is synced") {
                 try await cluster.queue().counts.pending == 0
             }
             counts.append(try ProcessTable.descriptorCount(of: worker.pid))

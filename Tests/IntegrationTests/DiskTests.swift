@@ -41,7 +41,7 @@ struct DiskTests {
 
     /// Waits until nothing of a project is left to do.
     private static func rest(_ project: String, _ cluster: DaemonCluster) async throws {
-        try await eventually("\(project) comes to rest") {
+        try await Patience.until("\(project) comes to rest") {
             try await cluster.queue(project).projects
                 .first { $0.name.text == project }?.counts.pending ?? 0 == 0
         }
@@ -69,7 +69,7 @@ struct DiskTests {
         ) {
             try disk.fill()
         } mend: {
-            try await eventually("the log tells") {
+            try await Patience.until("the log tells") {
                 // What is left of the write-ahead log is used up first.
                 try disk.fill()
                 return coordinator.text.contains("free space on that disk")
@@ -93,7 +93,7 @@ struct DiskTests {
         ) {
             try disk.fill()
         } mend: {
-            try await eventually("a file waits for the store") {
+            try await Patience.until("a file waits for the store") {
                 try disk.fill()
                 return try await Self.waits("p1", for: "free space on that disk", cluster)
             }
@@ -121,7 +121,7 @@ struct DiskTests {
             try await Self.rest("p1", cluster)
             try disk.fill()
         } mend: {
-            try await eventually("files are parked") {
+            try await Patience.until("files are parked") {
                 try await Self.waits("p1", for: "ENOSPC", cluster)
             }
             try disk.empty()

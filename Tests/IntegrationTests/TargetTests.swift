@@ -28,16 +28,11 @@ import Testing
                 .map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// Asks until the pool is as wanted; a minute and a half only tells a hang.
+        /// Asks until the pool is as wanted.
         func until(
             _ what: String, _ isSo: (QueueReport) async throws -> Bool
         ) async throws {
-            let end = ContinuousClock.now + .seconds(90)
-            while ContinuousClock.now < end {
-                if try await isSo(cluster.queue("p1")) { return }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            throw KitError("it did not become so: \(what)")
+            try await Patience.until(what) { try await isSo(cluster.queue("p1")) }
         }
 
         func state(of target: TargetURL) async throws -> String? {

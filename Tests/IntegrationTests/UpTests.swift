@@ -30,7 +30,7 @@ import Testing
 
     /// Waits until none of these processes is left.
     private static func gone(_ pids: [pid_t]) async throws {
-        try await eventually("children are gone") {
+        try await Patience.until("children are gone") {
             pids.allSatisfy { !ProcessTable.isAlive($0) }
         }
     }
@@ -69,7 +69,7 @@ import Testing
         let keeping = Task { await load.keep() }
         let anchor = MachineCluster.put("anchor", "0")
         await load.book.pushed(await load.producer.submit(anchor), anchor)
-        try await eventually("the anchor is stored") {
+        try await Patience.until("the anchor is stored") {
             FileManager.default.fileExists(atPath: cluster.sandboxes + "/p1/anchor")
         }
         let pushing = Task { await load.push(1...6_000) }
@@ -104,7 +104,7 @@ import Testing
         for round in 0..<5_000 {
             let worker = try await cluster.worker("worker-\(round % 2 + 1)")
             kill(worker.pid, SIGSTOP)
-            try await eventually("it is stopped") {
+            try await Patience.until("it is stopped") {
                 ProcessTable.isStopped(worker.pid) || !ProcessTable.isAlive(worker.pid)
             }
             do throws(StoreError) {
@@ -147,7 +147,7 @@ import Testing
         let stuck = try await cluster.worker("worker-1")
         kill(stuck.pid, SIGSTOP)
         kill(up.pid, SIGTERM)
-        try await eventually("it drains") { up.text.contains("workers drain first") }
+        try await Patience.until("it drains") { up.text.contains("workers drain first") }
         #expect(ProcessTable.isAlive(stuck.pid) && up.process.isRunning)
         kill(up.pid, SIGTERM)
         #expect(try await up.ending() == 1)
@@ -166,7 +166,7 @@ import Testing
         cluster.crashCoordinator()
         let worker = try #require(cluster.workers["w0"])
         kill(worker.pid, SIGTERM)
-        try await eventually("it drains") { worker.text.contains("draining") }
+        try await Patience.until("it drains") { worker.text.contains("draining") }
         #expect(worker.process.isRunning)
         kill(worker.pid, SIGTERM)
         #expect(try await worker.ending() == 1)
@@ -225,7 +225,7 @@ import Testing
         let former = try await cluster.worker("worker-1")
         try cluster.startWorker("worker-1")
         try await Self.gone([former.pid])
-        try await eventually("the log tells") { up.text.contains("it is not started again") }
+        try await Patience.until("the log tells") { up.text.contains("it is not started again") }
         try await Self.push(["a": "2", "b": "2", "c": "2"], cluster)
         try await cluster.flush()
         #expect(cluster.children("worker").map { $0.value(of: "--id") } == ["worker-2"])

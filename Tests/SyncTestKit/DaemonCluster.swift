@@ -29,7 +29,7 @@ package final class DaemonCluster: @unchecked Sendable {
         /// Waits for the end of a process that ends by itself; tells the exit code.
         package func ending(within limit: Duration = .seconds(120)) async throws -> Int32 {
             let process = process
-            try await eventually("process \(pid) ends", within: limit) { !process.isRunning }
+            try await Patience.until("process \(pid) ends", within: limit) { !process.isRunning }
             return process.terminationReason == .exit
                 ? process.terminationStatus : -process.terminationStatus
         }
@@ -216,7 +216,7 @@ package final class DaemonCluster: @unchecked Sendable {
     package func pause() async throws {
         let pids = pids
         for pid in pids { kill(pid, SIGSTOP) }
-        try await eventually("everything is stopped") {
+        try await Patience.until("everything is stopped") {
             pids.allSatisfy { ProcessTable.isStopped($0) }
         }
     }
@@ -299,8 +299,8 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Waits until so many workers have joined: one that finds no local root at its start ends.
     package func joined(_ count: Int = 1) async throws {
-        while try await queue().workers.count(where: { $0.state == "live" }) < count {
-            await Task.yield()
+        try await Patience.until("\(count) workers have joined") {
+            try await queue().workers.count { $0.state == "live" } >= count
         }
     }
 

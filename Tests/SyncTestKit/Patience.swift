@@ -21,8 +21,19 @@ package enum Patience {
         _ what: String, within wait: Duration = .seconds(120),
         _ condition: () async throws -> Bool
     ) async throws {
+        try await value(what, within: wait) { try await condition() ? () : nil }
+    }
+
+    /// Asks until there is an answer.
+    ///
+    /// - Throws: ``KitError`` that names what was waited for, when the patience is over.
+    package static func value<Value>(
+        _ what: String, within wait: Duration = .seconds(120),
+        _ look: () async throws -> Value?
+    ) async throws -> Value {
         let end = ContinuousClock.now + stretched(wait)
-        while try await !condition() {
+        while true {
+            if let value = try await look() { return value }
             guard ContinuousClock.now < end else {
                 throw KitError("waited \(stretched(wait)) in vain until \(what)")
             }

@@ -74,15 +74,3 @@ package enum ProcessTable {
         return (try? handle.readToEnd()).map { [UInt8]($0) }
     }
 }
-
-/// Asks again and again until a condition holds; throws after a limit that only tells a hang.
-package func eventually(
-    _ condition: String, within limit: Duration = .seconds(120),
-    _ holds: () async throws -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while try await !holds() {
-        if ContinuousClock.now > end { throw KitError("not within \(limit): \(condition)") }
-        try await Task.sleep(for: .milliseconds(5))
-    }
-}
