@@ -8,8 +8,8 @@ enum FailedCodec {
     static func query(from reader: inout FrameReader) throws(Rejection) -> FailedQuery {
         let body = try reader.query(Body.QueueQuery.self)
         return FailedQuery(
-            project: try ClientCodec.project(body.project),
-            prefix: try ClientCodec.prefix(body.prefix ?? ""), after: body.after ?? "",
+            project: try Field.project(body.project),
+            prefix: try Field.prefix(body.prefix ?? ""), after: body.after ?? "",
             countMax: body.max ?? 100)
     }
 
@@ -41,13 +41,7 @@ enum FailedCodec {
         }
         var items: [FailedOrder.Item] = []
         while reader.count > 0 {
-            let text = try reader.text("path")
-            let path: EditPath
-            do throws(EditPath.Flaw) {
-                path = try EditPath(text)
-            } catch {
-                throw Rejection(.invalidPath, error.sentence)
-            }
+            let path = try Field.path(try reader.text("path"))
             let sequence = EditSequence(try reader.number("sequence"))
             items.append(FailedOrder.Item(path: path, sequence: sequence))
         }

@@ -98,7 +98,7 @@ struct Turn: Sendable {
     var projectAnswers: [ProjectAnswer] = []
     var flushes: [(route: ClientRoute, project: ProjectName, prefix: String)] = []
     /// Inputs other than edits: they are staged again when the commit fails.
-    var kept: [CoordinatorMachine.Input] = []
+    var kept: [TurnInput] = []
     var transaction: JournalTransaction
     var pendingFiles = 0
     var pendingBytes = 0

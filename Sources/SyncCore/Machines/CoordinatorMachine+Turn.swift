@@ -61,7 +61,7 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func stage(_ input: Input, in staged: inout Turn, at now: Instant) {
+    private mutating func stage(_ input: TurnInput, in staged: inout Turn, at now: Instant) {
         switch input {
         case .edits(let part): stage(part, in: &staged, at: now)
         case .reports(let incarnation, let reports):

@@ -15,22 +15,6 @@ import HeapModule
 /// A file that the turn on disk changes is not dispatched until it has come back, so staged values
 /// can replace table entries as a whole.
 package struct CoordinatorMachine: Sendable {
-    /// What waits for the next turn.
-    enum Input: Sendable {
-        case edits(EditPart)
-        case reports(Incarnation, [NumberedReport])
-        case register(WorkerRoute, Registration)
-        case ended(Incarnation, state: String)
-        case park(FileIndex)
-        case order(ClientRoute, FailedOrder)
-        case files(FilesQuestion, [ListedFile], isLast: Bool)
-        case refreshed(TargetURL, ProjectName)
-        case flush(ClientRoute, ProjectName, prefix: String)
-        case project(ClientRoute, ProjectName, ProjectAction)
-        case detach(TargetURL, ProjectName, code: String, reason: String)
-        case settle(FileIndex)
-    }
-
     /// How far the refilling of a target is.
     struct Refill: Sendable {
         /// The page that was asked for: its question, who was asked, until when to wait.
