@@ -82,7 +82,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.immutableFolders, "chattr +i is refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a folder that can't be changed fails its file at once, a retry after the repair syncs`()
         async throws
@@ -114,7 +114,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a link out of the sandbox fails, outlives a restart and can be discarded`() async throws {
         try await withBench { bench in
             await bench.push("a", "one")
@@ -143,7 +143,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.bindMounts, "mounts are refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a busy path is tried four times, then fails with its content kept`() async throws {
         try await withBench(coordinator: ["--retry-ms", "50,100,200"]) { bench in
@@ -170,7 +170,7 @@ import Testing
 
     // MARK: Shape
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `another shape on the path burns no attempt, and the file is there when it has gone`()
         async throws
     {
@@ -202,7 +202,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.bindMounts, "mounts are refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a read-only sandbox is away; written to again it gets what is newest`() async throws {
         var mount: BindMount?
@@ -232,7 +232,7 @@ import Testing
     // Trace B9.
     @Test(
         .enabled(if: Capability.freezing, "a frozen disk needs root and loop devices"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a sandbox that hangs is away, others go on, nothing passes the write that hangs`()
         async throws

@@ -7,7 +7,7 @@ import Testing
 
 /// P1 to P5 over SIGKILL, checked from the producers' own books.
 @Suite(.serialized) struct CrashTests {
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `twenty kills lose nothing, reorder nothing, double nothing`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 3, coordinatorFlags: ["--lease-ms", "1000"])
@@ -100,7 +100,7 @@ import Testing
         await store.close()
     }
 
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `a burst of 100,000 edits leaves the last one of each file`() async throws {
         let cluster = try await DaemonCluster.start(workers: 2)
         let producer = try await cluster.producer()

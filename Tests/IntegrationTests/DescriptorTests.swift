@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker without descriptors gives files back, and no attempt is burnt`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 1, coordinatorFlags: ["--lease-ms", "60000"])
@@ -53,7 +53,7 @@ import Testing
     }
 
     // Over TCP: libzmq's listener for ipc:// ends the process instead (Operating says so).
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a coordinator without descriptors says so, works on, and lets people in again`()
         async throws
     {
@@ -90,7 +90,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `descriptors of a worker do not grow with the sandboxes it has seen`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 1, coordinatorFlags: ["--lease-ms", "60000"])

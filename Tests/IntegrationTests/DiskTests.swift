@@ -54,7 +54,7 @@ struct DiskTests {
         try await cluster.queue(project).files.contains { $0.reason.contains(reason) }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full journal answers busy, keeps what it accepted, and goes on by itself`()
         async throws
     {
@@ -79,7 +79,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full store lets its files wait, burns no attempt, and goes on by itself`()
         async throws
     {
@@ -106,7 +106,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full sandbox is away, burns no attempt, and is filled when it has room`()
         async throws
     {
@@ -134,7 +134,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `what can't be written at start is said, with 69 so that a supervisor tries again`()
         async throws
     {

@@ -4,7 +4,7 @@ import SyncTestKit
 import Testing
 
 /// `syncd push` as people and scripts use it.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct PushTests {
+@Suite(.serialized, .timeLimit(.patience)) struct PushTests {
     private struct Summary: Decodable {
         struct Skipped: Decodable {
             var counts: [String: Int]

@@ -74,7 +74,7 @@ import Testing
     }
 
     // Trace B1.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a thousand files that wait for a missing root burn no attempt`() async throws {
         try await withScene { scene in
             let root = scene.cluster.sandboxes
@@ -101,7 +101,7 @@ import Testing
     }
 
     // Trace C9: removed while running, found with no edit coming in.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a sandbox that is removed is filled again with no edit coming in`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -119,7 +119,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a sandbox whose marker is removed is filled again`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -134,7 +134,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `an older copy put in the place of a sandbox is brought up to date`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -161,7 +161,7 @@ import Testing
     }
 
     // Trace B6: the machine was restarted, files that were not fsynced are empty.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `after another boot emptied files are repaired and flush waits for it`() async throws {
         try await withScene(workers: 1) { scene in
             await scene.push(Self.files)
@@ -183,7 +183,7 @@ import Testing
     }
 
     // Trace B12.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `two sandboxes converge, and each is seen for itself`() async throws {
         let second = try #require(TargetURL("local:second"))
         try await withScene { scene in
@@ -214,7 +214,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `sandboxes come and go by command`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -249,7 +249,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `hydrate repairs what somebody else has changed`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)

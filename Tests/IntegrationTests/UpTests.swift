@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a child that dies is started again, and nothing is lost`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "30000"])
         try await Self.push(["a": "1", "b": "1"], cluster)
@@ -60,7 +60,7 @@ import Testing
     }
 
     // Trace B2.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker stopped inside a store transaction is killed, and its files go on`()
         async throws
     {
@@ -119,7 +119,7 @@ import Testing
         throw KitError("no worker was caught inside a transaction")
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: [SIGTERM, SIGINT])
+    @Test(.timeLimit(.patience), arguments: [SIGTERM, SIGINT])
     func `one signal drains everything and ends with 0`(signal: Int32) async throws {
         let cluster = try await DaemonCluster.up(workers: 3)
         let texts = Dictionary(uniqueKeysWithValues: (0..<200).map { ("f\($0)", "1") })
@@ -138,7 +138,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a second signal does not wait for a worker that can't drain`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "60000"])
         try await Self.push(["a": "1"], cluster)
@@ -158,7 +158,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker that can't tell anybody ends at the second signal`() async throws {
         let cluster = try await DaemonCluster.start(workers: 1)
         try await Self.push(["a": "1"], cluster)
@@ -175,7 +175,7 @@ import Testing
     }
 
     // Trace C11.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `children end when their parent is killed, and the place is free again`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2)
         try await Self.push(["a": "1"], cluster)
@@ -191,7 +191,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a second up in the same directory says who holds it and harms nothing`() async throws {
         let cluster = try await DaemonCluster.up(workers: 1)
         try await Self.push(["a": "1"], cluster)
@@ -217,7 +217,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker whose label was taken is not started again`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2)
         try await Self.push(["a": "1"], cluster)
@@ -232,7 +232,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a configuration that can't work ends up at once`() async throws {
         let cluster = try await DaemonCluster.up(workers: 1)
         try await Self.push(["a": "1"], cluster)

@@ -1,4 +1,5 @@
-import Foundation
+internal import Foundation
+package import Testing
 
 /// How long a test waits for what must come, before it says that it hangs.
 ///
@@ -40,4 +41,9 @@ package enum Patience {
             try await Task.sleep(for: .milliseconds(10))
         }
     }
+}
+
+extension TimeLimitTrait.Duration {
+    /// After how long a test is said to hang; no measure of speed, which is the machine's affair.
+    package static var patience: Self { .minutes(15 * Patience.factor) }
 }
