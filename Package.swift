@@ -30,6 +30,7 @@ let package = Package(
         .executable(name: "SyncBench", targets: ["SyncBench"]),
         .library(name: "SyncClient", targets: ["SyncClient"]),
         .executable(name: "SyncSim", targets: ["SyncSim"]),
+        .executable(name: "SyncTorture", targets: ["SyncTorture"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -131,6 +132,14 @@ let package = Package(
         .target(
             name: "SyncTestKit", dependencies: ["SyncCore", "SyncTransport", "ZeroMQ"],
             path: "Tests/SyncTestKit", swiftSettings: settings),
+        .executableTarget(
+            name: "SyncTorture",
+            dependencies: [
+                "syncd", "SyncCore", "SyncSimulator", "SyncStore", "SyncTestKit", "SyncTransport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
+            path: "Tests/SyncTorture", swiftSettings: settings),
         .testTarget(
             name: "SyncCoreTests", dependencies: ["SyncCore", "SyncTestKit"],
             swiftSettings: settings),
@@ -155,7 +164,8 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "syncd", "SyncCore", "SyncTransport", "SyncStore", "SyncTestKit",
-                "SyncCoordinator", "ZeroMQ", .product(name: "Logging", package: "swift-log"),
+                "SyncCoordinator", "SyncTorture", "ZeroMQ",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -32,6 +32,8 @@ struct Sums: Encodable {
     private var editRates: [Double] = []
     private var faultRates: [Double] = []
     private var rests: [Double] = []
+    private var fewestFaults = Int.max
+    private var shortest = Double.infinity
 
     init(firstSeed: UInt64) { self.firstSeed = firstSeed }
 
@@ -46,6 +48,8 @@ struct Sums: Encodable {
         for (kind, count) in tally.faults { faults[kind.rawValue, default: 0] += count }
         let simulated = Double(tally.simulated) / 1e9
         let real = took / .seconds(1)
+        fewestFaults = min(fewestFaults, tally.faultCount)
+        shortest = min(shortest, simulated)
         simulatedSeconds += simulated
         realSeconds += real
         stepRates.append(Double(tally.steps) / max(real, 1e-9))
@@ -71,6 +75,9 @@ struct Sums: Encodable {
                 + "\(number(median(editRates))) edits and \(number(median(faultRates))) faults; "
                 + "to rest \(number(median(rests))) s, at most \(number(rests.max() ?? 0)) s",
         ]
+        if seeds > 0 {
+            lines.append("in each seed at least \(number(shortest)) s and \(fewestFaults) faults")
+        }
         let kinds = faults.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
         lines.append("faults: " + kinds.joined(separator: ", "))
         return lines.joined(separator: "\n")

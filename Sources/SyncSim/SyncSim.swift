@@ -88,7 +88,8 @@ struct SyncSim: ParsableCommand {
         let cluster = SimulatedCluster(small, isTraced: true, unchecked: Set(without))
         cluster.run()
         print(
-            "cut down to \(small.workerCount) workers, \(small.producerCount) producers, "
+            "seed \(scenario.seed), cut down (SyncSim --seed \(scenario.seed) --shrink) to "
+                + "\(small.workerCount) workers, \(small.producerCount) producers, "
                 + "\(small.monitorCount) monitors, \(small.duration / .millisecond) ms, faults: "
                 + small.faults.map(\.description).joined(separator: ", "))
         cluster.trace.suffix(150).forEach { print($0) }

@@ -1,9 +1,9 @@
-import SyncCore
+package import SyncCore
 
 /// What producers know: every edit that they made, and what they were told about it.
-struct Books {
+package struct Books {
     /// What a producer knows of one of its edits.
-    enum State: Equatable {
+    package enum State: Equatable {
         /// Not answered yet.
         case unanswered
         /// Told to be durable.
@@ -15,21 +15,31 @@ struct Books {
     }
 
     /// One line.
-    struct Line {
-        let project: ProjectName
-        let edit: Edit
-        let digest: UInt64
-        var state = State.unanswered
+    package struct Line {
+        /// Whose file.
+        package let project: ProjectName
+        /// What was pushed.
+        package let edit: Edit
+        /// Digest of the edit.
+        package let digest: UInt64
+        /// What the producer was told.
+        package var state = State.unanswered
     }
 
-    private(set) var lines: [EditID: Line] = [:]
+    /// Everything that was made.
+    package private(set) var lines: [EditID: Line] = [:]
+
+    /// Books of which nothing is written.
+    package init() {}
 
     /// How many edits were made.
-    var count: Int { lines.count }
+    package var count: Int { lines.count }
 
-    mutating func open(_ id: EditID, project: ProjectName, edit: Edit) {
+    /// Writes down an edit before it is sent.
+    package mutating func open(_ id: EditID, project: ProjectName, edit: Edit) {
         lines[id] = Line(project: project, edit: edit, digest: edit.digest)
     }
 
-    mutating func close(_ id: EditID, _ state: State) { lines[id]?.state = state }
+    /// Writes down what became of it.
+    package mutating func close(_ id: EditID, _ state: State) { lines[id]?.state = state }
 }

@@ -6,11 +6,12 @@ package struct Fault: Sendable, CustomStringConvertible {
         case killCoordinator, pauseCoordinator, killAll, powerCut
         case cutWorker, stallWorkerUp, stallWorkerDown, stallWorkerBoth
         case cutClient, stallClientUp, stallClientDown
-        case failCommit, fillDisk, failSync, slowDisk
+        case failCommit, fillDisk, failSync, slowDisk, restoreJournal
         case storeAway, storeSlow, storeForgetful
         case targetAway, targetSlow, targetHangs, targetFlaky, targetForgetful, targetRefuses
+        case targetFull
         case wipeTarget, rollBackTarget
-        case restartProducer, cutMonitor
+        case restartProducer, cutMonitor, jumpClock
     }
 
     /// What.
@@ -51,6 +52,7 @@ extension Fault.Kind {
         switch self {
         case .killWorker, .killCoordinator, .killAll, .powerCut:
             chance.happens(perMille: 500) ? chance.millis(20, 400) : chance.millis(400, 6_000)
+        case .restoreJournal: chance.millis(100, 8_000)
         case .drainWorker, .doubleWorker: chance.millis(100, 2_000)
         case .pauseWorker, .pauseCoordinator:
             chance.happens(perMille: 400) ? chance.millis(50, 2_000) : chance.millis(2_000, 9_000)
@@ -60,8 +62,10 @@ extension Fault.Kind {
         case .failCommit, .failSync: 0
         case .fillDisk, .slowDisk: chance.millis(100, 3_000)
         case .storeAway, .storeSlow, .storeForgetful: chance.millis(100, 5_000)
-        case .targetAway, .targetSlow, .targetHangs, .targetFlaky, .targetForgetful, .targetRefuses:
+        case .targetAway, .targetSlow, .targetHangs, .targetFlaky, .targetForgetful, .targetRefuses,
+            .targetFull:
             chance.millis(200, 6_000)
+        case .jumpClock: chance.millis(10, 5_000)
         case .wipeTarget, .rollBackTarget, .restartProducer: 0
         }
     }

@@ -1,15 +1,17 @@
-import SyncCore
+package import SyncCore
 
-/// The story as the journal tells it, followed commit by commit, and what is wrong with it.
-struct Ledger {
+/// The story as the journal tells it, followed event by event, and what is wrong with it.
+package struct Ledger {
     /// One accepted edit.
-    struct Entry {
-        let id: EditID
-        let file: FileKey
+    package struct Entry {
+        /// Which edit.
+        package let id: EditID
+        /// Of which file.
+        package let file: FileKey
         /// Its end, if it has one.
-        var end: EventKind?
+        package var end: EventKind?
         /// Word of a failure.
-        var code = ""
+        package var code = ""
         /// Whether it failed before it ended otherwise.
         var hasFailed = false
     }
@@ -26,19 +28,34 @@ struct Ledger {
         let file: FileKey
     }
 
-    private(set) var entries: [EditSequence: Entry] = [:]
-    private(set) var sequences: [EditID: EditSequence] = [:]
+    /// Accepted edits.
+    package private(set) var entries: [EditSequence: Entry] = [:]
+    /// What each edit got.
+    package private(set) var sequences: [EditID: EditSequence] = [:]
     /// The accepted edit with the highest sequence, per file.
-    private(set) var newest: [FileKey: EditSequence] = [:]
+    package private(set) var newest: [FileKey: EditSequence] = [:]
     /// Every event ever journaled, in order; kept when the journal forgets.
-    private(set) var events: [StatusEvent] = []
+    package private(set) var events: [StatusEvent] = []
+    /// The number before the first of them: where the log went on after an adoption.
+    private(set) var eventBase: UInt64 = 0
+    /// Whether it was restored and has not gone on yet.
+    private(set) var isRestored = false
+    private var rebased: Set<ProjectName> = []
+    /// Edits that were accepted and lost with the journal.
+    private(set) var lost: [EditSequence: Entry] = [:]
+    /// Under which sequences an adopted journal went on with edits.
+    private var renumbered: [EditSequence: EditSequence] = [:]
     private var projectNumbers: [ProjectName: UInt64] = [:]
     private var numbers: [Author: UInt64] = [:]
+    private var highestNumbers: [ProducerID: UInt64] = [:]
     private var highest = EditSequence.none
     private(set) var flaws: [String] = []
 
+    /// A story that has not begun.
+    package init() {}
+
     /// Takes what was found wrong since the last call.
-    mutating func takeFlaws() -> [String] {
+    package mutating func takeFlaws() -> [String] {
         defer { flaws = [] }
         return flaws
     }
@@ -54,24 +71,60 @@ struct Ledger {
                 flaws.append("row \(row.sequence) has another content than \(row.id)")
             }
         }
+        for (from, to) in transaction.rowsRenumbered { renumbered[from] = to }
         guard let segment = transaction.events else { return [] }
         guard let fresh = EventLogCodec.unpack(segment) else {
             flaws.append("the events of turn \(transaction.turn) can't be read")
             return []
         }
-        for event in fresh {
-            checkNumbers(event)
-            follow(event, books: books)
-            events.append(event)
-        }
+        for event in fresh { follow(event, books: books) }
         return fresh
     }
 
-    private mutating func checkNumbers(_ event: StatusEvent) {
-        if event.number != UInt64(events.count) + 1 {
-            flaws.append("event \(event.number) comes after event \(events.count)")
+    /// Follows an event that is on disk; the books must know its edit.
+    package mutating func follow(_ event: StatusEvent, books: Books) {
+        checkNumbers(event)
+        check(event, books: books)
+        events.append(event)
+    }
+
+    /// The last event.
+    var lastEvent: UInt64 { eventBase + UInt64(events.count) }
+
+    /// An event by its number.
+    func event(_ number: UInt64) -> StatusEvent? {
+        guard number > eventBase, number <= lastEvent else { return nil }
+        return events[Int(number - eventBase) - 1]
+    }
+
+    /// The journal is restored to this; what another one had beyond it is lost.
+    mutating func forget(_ other: Ledger) {
+        lost = other.lost
+        for (sequence, entry) in other.entries where entries[sequence]?.id != entry.id {
+            lost[sequence] = entry
         }
-        let last = projectNumbers[event.project] ?? 0
+    }
+
+    /// An adopting coordinator starts: its log goes on with numbers far above.
+    mutating func beginsAnew() { isRestored = true }
+
+    /// After an adoption numbers go on above all that was lost, over all and in each project.
+    private mutating func beginAnew(_ event: StatusEvent) {
+        isRestored = false
+        events = []
+        eventBase = event.number - 1
+        rebased = Set(projectNumbers.keys)
+    }
+
+    private mutating func checkNumbers(_ event: StatusEvent) {
+        if isRestored { beginAnew(event) }
+        if event.number != lastEvent + 1 {
+            flaws.append("event \(event.number) comes after event \(lastEvent)")
+        }
+        var last = projectNumbers[event.project] ?? 0
+        if rebased.remove(event.project) != nil, event.projectNumber > last {
+            last = event.projectNumber - 1
+        }
         if event.projectNumber != last + 1 {
             flaws.append(
                 "event \(event.number) is number \(event.projectNumber) of \(event.project), "
@@ -80,7 +133,7 @@ struct Ledger {
         projectNumbers[event.project] = event.projectNumber
     }
 
-    private mutating func follow(_ event: StatusEvent, books: Books) {
+    private mutating func check(_ event: StatusEvent, books: Books) {
         switch event.kind {
         case .accepted: accept(event, books: books)
         case .retried: reopen(event)
@@ -106,7 +159,7 @@ struct Ledger {
             flaws.append("sequence \(event.sequence) was accepted after \(highest)")
         }
         highest = max(highest, event.sequence)
-        if let before = sequences[id] {
+        if let before = sequences[id], renumbered[before] != event.sequence {
             flaws.append("\(id) was accepted as \(before) and again as \(event.sequence)")
         }
         guard let line = books.lines[id], line.edit.path == path, line.project == event.project
@@ -119,6 +172,7 @@ struct Ledger {
             flaws.append("\(id) of \(file) was accepted after number \(before)")
         }
         numbers[author] = id.number
+        highestNumbers[id.producer] = max(highestNumbers[id.producer] ?? 0, id.number)
         sequences[id] = event.sequence
         entries[event.sequence] = Entry(id: id, file: file)
         newest[file] = max(newest[file] ?? .none, event.sequence)
@@ -157,11 +211,18 @@ struct Ledger {
         if event.kind == .failed { entries[event.sequence]?.hasFailed = true }
     }
 
-    /// The edit that a file is to hold when everything is at rest; nil when none is.
-    func winner(of file: FileKey) -> EditSequence? { winners()[file] }
+    /// The sequence under which an edit goes on that was accepted under this one.
+    func current(_ sequence: EditSequence) -> EditSequence {
+        var sequence = sequence
+        while let next = renumbered[sequence] { sequence = next }
+        return sequence
+    }
+
+    /// The highest number of a producer that was accepted.
+    func highest(of producer: ProducerID) -> UInt64? { highestNumbers[producer] }
 
     /// The accepted edit with the highest sequence of each file, refused conditions apart.
-    func winners() -> [FileKey: EditSequence] {
+    package func winners() -> [FileKey: EditSequence] {
         var winners: [FileKey: EditSequence] = [:]
         for (sequence, entry) in entries {
             if entry.end == .failed, entry.code == "conflict" { continue }

@@ -17,15 +17,11 @@ typealias WorkerLinkEnd = SimulatedLink<WorkerMessage, CoordinatorMessage>
 typealias ClientLinkEnd = SimulatedLink<Asked, Answered>
 
 /// One life of the coordinator.
-final class CoordinatorProcess {
+final class CoordinatorProcess: SimulatedProcess {
     var machine: CoordinatorMachine
-    let clock: SimulatedClock
-    var isAlive = true
-    var isPaused = false
+    var clock: SimulatedClock
     var fromWorkers = Deque<(route: WorkerRoute, message: WorkerMessage)>()
     var fromClients = Deque<(connection: UInt64, asked: Asked)>()
-    var deferred: [() -> Void] = []
-    var wakesAt: Nanoseconds?
     var marksAt: Nanoseconds = 0
     /// Transaction on its way to disk.
     var committing: JournalTransaction?
@@ -36,22 +32,29 @@ final class CoordinatorProcess {
         self.machine = machine
         self.clock = clock
     }
+
+    override var name: String { "coordinator" }
+
+    override func pass(in cluster: SimulatedCluster) { cluster.pass(self) }
+
+    /// Looks at the machine where it is; a property's getter would be given a copy.
+    func look<Result>(_ body: (inout CoordinatorMachine) -> Result) -> Result { body(&machine) }
 }
 
 /// One life of a worker.
-final class WorkerProcess {
+final class WorkerProcess: SimulatedProcess {
     let slot: Int
     let life: UInt64
     var machine: WorkerMachine
-    let clock: SimulatedClock
+    var clock: SimulatedClock
     let bootID: String
     let link = WorkerLinkEnd(queues: false)
-    var isAlive = true
-    var isPaused = false
-    var isDraining = false
+    var doom: Doom?
+    /// Whether it is told to drain while its next assignment is on the way.
+    var drainsWhenGiven = false
+    /// For how long its line is to be cut while its next assignment is on the way.
+    var cutsWhenGiven: Nanoseconds?
     var inbox = Deque<CoordinatorMessage>()
-    var deferred: [() -> Void] = []
-    var wakesAt: Nanoseconds?
     var leaseUntil = Instant(nanoseconds: 0)
     var journal: JournalID?
     var incarnation: Incarnation?
@@ -66,7 +69,9 @@ final class WorkerProcess {
         self.bootID = bootID
     }
 
-    var name: String { "w\(slot + 1).\(life)" }
+    override var name: String { "w\(slot + 1).\(life)" }
+
+    override func pass(in cluster: SimulatedCluster) { cluster.pass(self) }
 
     /// How a process ends that its parent kills after it was expelled.
     static let expelled = "is killed, being expelled"

@@ -22,6 +22,12 @@ package struct Scenario: Sendable {
     package var paths: [String]
     /// Mean time between two messages of one producer.
     package var thinkTime: Nanoseconds
+    /// Time after which a producer gives an unanswered edit up.
+    package var patience: Nanoseconds = 40 * .second
+    /// Whether producers say nothing for so long, now and then, that they are forgotten.
+    package var hasLongPauses: Bool
+    /// Whether producers leave out as many numbers as they may, so that their window moves on.
+    package var leavesNumbersOut: Bool
     /// Edits in a message, at most.
     package var editsPerMessageMax: Int
     /// Longest content, in bytes.
@@ -61,7 +67,7 @@ package struct Scenario: Sendable {
     package init(seed: UInt64) {
         var chance = Chance(seed: seed)
         self.seed = seed
-        duration = chance.millis(30_000, 45_000)
+        duration = chance.millis(30_000, 36_000)
         workerCount = chance.between(4, 8)
         producerCount = chance.between(4, 8)
         monitorCount = chance.between(1, 4)
@@ -72,8 +78,10 @@ package struct Scenario: Sendable {
         paths =
             isTangled
             ? Array(all.prefix(count)) : Array(["c", "f", "j", "g/h", "g/i", "k/l"].prefix(count))
-        thinkTime = chance.millis(100, 500)
+        thinkTime = chance.millis(150, 600)
         editsPerMessageMax = chance.between(1, 5)
+        hasLongPauses = chance.happens(perMille: 200)
+        leavesNumbersOut = chance.happens(perMille: 200)
         contentMax = chance.pick([16, 64, 300, 3_000]) ?? 64
         hasRemoteTarget = chance.happens(perMille: 300)
         hasSupervisor = chance.happens(perMille: 400)
@@ -86,6 +94,16 @@ package struct Scenario: Sendable {
         commitUsual = chance.pick([500, 3_000, 15_000]) ?? 3_000
         commitMax = chance.pick([20_000, 100_000, 600_000]) ?? 20_000
         settings = Self.limits(&chance)
+        settings.contentBytesMax =
+            chance.pick([contentMax * 3 / 4 + 32, 16 << 20, 16 << 20]) ?? 16 << 20
+        settings.workerBytesMax = chance.pick([contentMax, 64 << 20, 64 << 20]) ?? 64 << 20
+        settings.pendingBytesMax = chance.pick([4 * contentMax, 8 << 30, 8 << 30]) ?? 8 << 30
+        settings.inboxBytesMax = chance.pick([2 * contentMax, 96 << 20, 96 << 20]) ?? 96 << 20
+        if hasLongPauses {
+            // Nothing of a producer may be under way any more when it is forgotten.
+            patience = 5 * .second
+            settings.producerMemory = .seconds(20)
+        }
         batchEditsMax = chance.pick([1, 4, 256]) ?? 4
         capacity = chance.pick([1, 4, 256]) ?? 256
         attemptDeadline = .milliseconds(chance.pick([1_000, 5_000, 30_000]) ?? 30_000)
@@ -111,6 +129,8 @@ package struct Scenario: Sendable {
         settings.logEventsMax = chance.pick([30, 300, 1_000_000]) ?? 300
         settings.pendingFilesMax = chance.pick([8, 1_000_000]) ?? 8
         settings.waitersMax = chance.pick([3, 10_000]) ?? 3
+        settings.flushFilesMax = chance.pick([5, 4_000_000, 4_000_000]) ?? 5
+        settings.producersMax = chance.pick([9, 10_000, 10_000]) ?? 9
         settings.markerInterval = .milliseconds(chance.between(2_000, 15_000))
         settings.probeWait = .milliseconds(chance.between(200, 1_000))
         settings.probeWaitMax = .milliseconds(chance.between(1_000, 5_000))

@@ -3,17 +3,20 @@ package enum Shrinker {
     /// Runs at most.
     private static let runsMax = 300
 
-    /// The smallest scenario found that breaks a promise, perhaps another one.
+    /// The smallest scenario found that breaks the same promise.
     package static func shrink(
         _ scenario: Scenario, unchecked: Set<Violation.Promise> = []
     ) -> Scenario {
         var best = scenario
         var runs = 0
+        var promise: Violation.Promise?
         func fails(_ candidate: Scenario) -> Bool {
             runs += 1
             guard runs < runsMax,
-                let violation = SimulatedCluster(candidate, unchecked: unchecked).run()
+                let violation = SimulatedCluster(candidate, unchecked: unchecked).run(),
+                promise == nil || promise == violation.promise
             else { return false }
+            promise = violation.promise
             best = candidate
             // What comes after the violation changes nothing.
             if violation.at < candidate.duration {
@@ -36,7 +39,7 @@ package enum Shrinker {
     /// Scenarios with something left out, the biggest cuts first.
     private static func smaller(than scenario: Scenario) -> [Scenario] {
         var candidates: [Scenario] = []
-        var half = scenario.faults.count / 2
+        var half = (scenario.faults.count + 1) / 2
         while half >= 1 {
             for start in stride(from: 0, to: scenario.faults.count, by: half) {
                 var candidate = scenario
@@ -44,7 +47,7 @@ package enum Shrinker {
                 candidate.faults.removeSubrange(start..<end)
                 candidates.append(candidate)
             }
-            half /= 2
+            half = half == 1 ? 0 : (half + 1) / 2
         }
         let counts: [WritableKeyPath<Scenario, Int>] = [
             \.producerCount, \.monitorCount, \.workerCount, \.projectCount, \.editsPerMessageMax,

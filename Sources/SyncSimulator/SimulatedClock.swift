@@ -3,7 +3,7 @@ import SyncCore
 /// A process's monotonic clock: another zero than everybody else's, and a little too fast or slow.
 struct SimulatedClock {
     /// The reading when simulated time was 0.
-    let offset: Nanoseconds
+    private(set) var offset: Nanoseconds
     /// Parts in a million by which it runs fast (or slow).
     let drift: Int64
 
@@ -12,6 +12,9 @@ struct SimulatedClock {
         offset = 1_000_000_000 + chance.millis(0, 100_000)
         drift = Int64(chance.between(-driftMax, driftMax))
     }
+
+    /// It goes on from a later reading.
+    mutating func jump(by span: Nanoseconds) { offset += span }
 
     /// What it shows at a moment.
     func reading(at moment: Nanoseconds) -> Instant {

@@ -42,7 +42,24 @@ extension SimulatedCluster {
     }
 
     /// The store took an edit, or not.
-    func checkApplied(_ edit: SequencedEdit, _ applied: Applied) {
+    ///
+    /// - Parameter former: The file's newest version before, and the version that this edit had.
+    func checkApplied(
+        _ edit: SequencedEdit, _ applied: Applied, former: (newest: StoredVersion?, own: Version?)
+    ) {
+        if case .applied(let version) = applied {
+            if let newest = former.newest, newest.sequence > edit.sequence {
+                violate(
+                    .order, "the store: \(edit.sequence) of \(edit.file) over \(newest.sequence)")
+            }
+            if let own = former.own {
+                violate(.oneVersion, "\(edit.sequence) was v\(own), and is v\(version) again")
+            }
+            if version != (former.newest?.version ?? .none).next {
+                violate(.oneVersion, "\(edit.file) went up to v\(version) by more than one")
+            }
+        }
+        if ledger.lost[edit.sequence]?.id == edit.id { return }
         guard let entry = ledger.entries[edit.sequence], entry.id == edit.id else {
             violate(.durable, "\(edit.sequence) reached a worker before it was in the journal")
             return
@@ -52,7 +69,8 @@ extension SimulatedCluster {
     }
 
     private func checkContent(_ change: FileChange, of sequence: EditSequence) {
-        let line = ledger.entries[sequence].flatMap { books.lines[$0.id] }
+        let entry = ledger.lost[sequence] ?? ledger.entries[sequence]
+        let line = entry.flatMap { books.lines[$0.id] }
         if line?.edit.change != change {
             violate(.state, "\(sequence) was written with another content than was pushed")
         }
@@ -66,6 +84,37 @@ extension SimulatedCluster {
             note(
                 "assign \(assignment.file) \(assignment.sequence) to \(stamp.incarnation) "
                     + "(try \(assignment.attempt), \(assignment.targets.map(\.url)))")
+        }
+    }
+
+    /// The coordinator has passed: whoever waits for a worker must not be passed twice.
+    func checkFairness(_ directives: [CoordinatorDirective], _ process: CoordinatorProcess) {
+        var given: [Incarnation: [ProjectName]] = [:]
+        for directive in directives {
+            switch directive {
+            case .send(_, .assign(let stamp, let assignments)):
+                given[stamp.incarnation, default: []] += assignments.map(\.file.project)
+            case .hint: fairness.forget()
+            case .commit, .reply, .send, .publish, .load, .readEvents, .halt: break
+            }
+        }
+        let waiting = process.look { $0.nextInLine }
+        if let flaw = fairness.follow(given: given, waiting: waiting) { violate(.fair, flaw) }
+        for (incarnation, entries) in waiting where process.look({ $0.hasRoom(incarnation) }) {
+            let files = entries.map { "\($0.value.sequence) of \($0.key)" }.sorted()
+            violate(.fair, "\(incarnation) is given nothing, but \(files) could go")
+        }
+    }
+
+    /// Time ends no lease while something of the worker's own has not been read.
+    func checkExpulsion(_ hint: WorkerHint) {
+        guard hint.state == "expelled", let coordinator,
+            let worker = workerProcesses.first(where: { $0.life == hint.life }),
+            let connection = worker.link.connection
+        else { return }
+        let route = WorkerRoute(id: Self.bytes(connection.number))
+        if coordinator.fromWorkers.contains(where: { $0.route == route }) {
+            violate(.lease, "\(worker.name) was expelled before what it had sent was read")
         }
     }
 
@@ -96,6 +145,7 @@ extension SimulatedCluster {
     /// A request reaches the coordinator's machine.
     func noteArrival(of asked: Asked) {
         arrivals[asked.request] = epochs
+        if case .edits(_, let producer, _) = asked.body { heard[producer] = agenda.now }
         guard case .flush(let project, let prefix) = asked.body else { return }
         questions[asked.request]?.needed = ledger.newest.filter { file, _ in
             file.project == project && file.path.isCovered(by: prefix)
@@ -124,8 +174,10 @@ extension SimulatedCluster {
         case .rejected(let rejection):
             guard case .wait(let id) = question?.body else { return }
             // After a restart, a log that was cut short does not tell every end.
-            if rejection.code == .unknown, ledger.sequences[id] != nil,
-                epochs == 1 || scenario.settings.logEventsMax > ledger.events.count
+            if rejection.code == .unknown, ledger.sequences[id] != nil, !mayBeForgotten(id),
+                epochs == 1
+                    || (scenario.settings.logEventsMax > ledger.events.count
+                        && ledger.eventBase == 0)
             {
                 violate(.answer, "\(id) is accepted, but unknown to WAIT")
             }
@@ -141,6 +193,15 @@ extension SimulatedCluster {
             check(page, from: from, next: next, of: question.project)
         case .snapshot, .failed, .ordered, .project, .done: break
         }
+    }
+
+    /// Whether a number is below its producer's window, or the producer was silent for long.
+    private func mayBeForgotten(_ id: EditID) -> Bool {
+        let memory = scenario.settings.producerMemory.wholeNanoseconds
+        let silent = agenda.now - (heard[id.producer] ?? 0)
+        let drift = memory / 1_000_000 * Nanoseconds(scenario.driftMax)
+        if silent + drift + Nanoseconds.second >= memory { return true }
+        return (ledger.highest(of: id.producer) ?? 0) >= id.number + ProducerWindow.length
     }
 
     private func check(_ answer: EditAnswer, _ id: EditID) {
@@ -168,6 +229,15 @@ extension SimulatedCluster {
                 if books.lines[id]?.edit.targets.isEmpty ?? true {
                     violate(.answer, "\(id) names no target, but was refused for one")
                 }
+            case .tooLarge:
+                let bytes = books.lines[id]?.edit.change.byteCount ?? 0
+                if bytes <= scenario.settings.contentBytesMax {
+                    violate(.answer, "\(id) has \(bytes) bytes, but was refused as too large")
+                }
+            case .staleNumber:
+                if books.lines[id]?.state == .unanswered {
+                    violate(.answer, "\(id) is waited for, but was refused as stale")
+                }
             default: violate(.answer, "\(id) was refused: \(rejection.code)")
             }
         }
@@ -193,13 +263,12 @@ extension SimulatedCluster {
     private func check(
         _ page: [StatusEvent], from: UInt64, next: UInt64, of project: ProjectName
     ) {
-        guard next >= 1, next <= UInt64(ledger.events.count) + 1 else {
-            violate(.monitor, "a replay ends at \(next) of \(ledger.events.count)")
+        if ledger.isRestored { return }
+        guard next >= 1, next <= ledger.lastEvent + 1 else {
+            violate(.monitor, "a replay ends at \(next) of \(ledger.lastEvent)")
             return
         }
-        let first = Int(max(from, 1)) - 1
-        let last = max(first, Int(next) - 1)
-        let expected = ledger.events[min(first, ledger.events.count)..<last].filter {
+        let expected = (max(from, 1)..<max(next, from, 1)).compactMap(ledger.event).filter {
             $0.project == project
         }
         if expected != page {

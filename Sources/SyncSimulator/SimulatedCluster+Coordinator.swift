@@ -13,17 +13,20 @@ extension SimulatedCluster {
         guard coordinator == nil else { return }
         epochs += 1
         let clock = SimulatedClock(&chance, driftMax: scenario.driftMax)
+        var settings = scenario.settings
+        settings.isAdopting = adopts()
+        if settings.isAdopting { ledger.beginsAnew() }
         let machine: CoordinatorMachine
         do throws(JournalError) {
             machine = try CoordinatorMachine(
-                settings: scenario.settings, snapshot: disk.snapshot,
+                settings: settings, snapshot: disk.snapshot,
                 epoch: Epoch(bits: 0xE000 + epochs), at: clock.reading(at: agenda.now))
         } catch {
             violate(.durable, "the journal can't be read back: \(error.message)")
             return
         }
         coordinator = CoordinatorProcess(machine: machine, clock: clock)
-        note("coordinator starts, epoch \(epochs)")
+        note("coordinator starts, epoch \(epochs)\(settings.isAdopting ? ", adopting" : "")")
         wakeCoordinator(after: 0)
     }
 
@@ -36,59 +39,19 @@ extension SimulatedCluster {
         if let transaction = process.committing, chance.happens(perMille: 500) {
             write(transaction)
         }
-        for worker in workerProcesses { breakLink(of: worker) }
-        for link in clientLinks { breakLink(link.end, isAlive: link.isAlive) }
+        for worker in workerProcesses { breakLink(worker.link) }
+        for link in clientLinks { breakLink(link) }
         for monitor in monitors { monitor.connectedTo = nil }
         plan(after: downFor) { $0.startCoordinator() }
-    }
-
-    func pauseCoordinator(for span: Nanoseconds) {
-        guard let process = coordinator, !process.isPaused else { return }
-        note("coordinator is stopped")
-        process.isPaused = true
-        plan(after: span) { $0.resume(process) }
-    }
-
-    func resume(_ process: CoordinatorProcess) {
-        guard process.isAlive, process.isPaused else { return }
-        note("coordinator goes on")
-        process.isPaused = false
-        let deferred = process.deferred
-        process.deferred = []
-        for action in deferred { later(process, after: chance.micros(0, 3_000), action) }
-        process.wakesAt = nil
-        wakeCoordinator(after: chance.micros(0, 2_000))
-    }
-
-    /// Plans what a process does after a while: not at all when it is dead, later when stopped.
-    func later(
-        _ process: CoordinatorProcess, after delay: Nanoseconds, _ action: @escaping () -> Void
-    ) {
-        plan(after: delay) { _ in
-            guard process.isAlive else { return }
-            if process.isPaused {
-                process.deferred.append(action)
-            } else {
-                action()
-            }
-        }
     }
 
     // MARK: The loop
 
     func wakeCoordinator(after delay: Nanoseconds) {
-        guard let process = coordinator, !process.isPaused else { return }
-        let at = agenda.now + delay
-        if let planned = process.wakesAt, planned <= at { return }
-        process.wakesAt = at
-        plan(at: at) { cluster in
-            guard process.isAlive, !process.isPaused, process.wakesAt == at else { return }
-            process.wakesAt = nil
-            cluster.pass(process)
-        }
+        if let coordinator { wake(coordinator, after: delay) }
     }
 
-    private func pass(_ process: CoordinatorProcess) {
+    func pass(_ process: CoordinatorProcess) {
         let now = process.clock.reading(at: agenda.now)
         count(process)
         var heard = 0
@@ -115,7 +78,7 @@ extension SimulatedCluster {
         sendMarks(process)
         if !isDrained || asked == Self.requestsPerPassMax {
             wakeCoordinator(after: 20_000)
-        } else if let next = process.machine.nextDeadline {
+        } else if let next = process.machine.expectedPassAt {
             let at = max(process.clock.moment(of: next), agenda.now + 20_000)
             wakeCoordinator(after: at - agenda.now)
         }
@@ -134,7 +97,9 @@ extension SimulatedCluster {
     var wall: Timestamp { Timestamp(milliseconds: 1_790_000_000_000 + agenda.now / .millisecond) }
 
     private func runDirectives(of process: CoordinatorProcess) {
-        for directive in process.machine.takeDirectives() {
+        let directives = process.machine.takeDirectives()
+        checkFairness(directives, process)
+        for directive in directives {
             switch directive {
             case .commit(let transaction): commit(transaction, process)
             case .reply(let route, let reply):
@@ -182,6 +147,7 @@ extension SimulatedCluster {
             ? chance.micros(scenario.commitUsual, scenario.commitMax)
             : chance.micros(200, scenario.commitUsual)
         if agenda.now < disk.slowUntil { time += chance.millis(100, 1_500) }
+        meetDoom(of: process, transaction, time: time)
         later(process, after: time) { [unowned self] in
             var error: JournalError?
             switch disk.mishaps.popFirst() {
@@ -208,6 +174,7 @@ extension SimulatedCluster {
         let flaw = disk.apply(transaction)
         if let flaw { violate(.durable, flaw) }
         let events = ledger.follow(transaction, books: books)
+        if !transaction.rowsRenumbered.isEmpty { note("renumbered \(transaction.rowsRenumbered)") }
         let attached = events.filter { $0.kind == .attached }.compactMap(\.target)
         for event in events {
             note("journal: \(event.brief)")

@@ -2,16 +2,15 @@ import DequeModule
 import SyncCore
 
 extension SimulatedCluster {
-    /// Every client's line with how to know whether its owner lives.
-    var clientLinks: [(end: ClientLinkEnd, isAlive: () -> Bool)] {
-        producers.map { process in (process.link, { process.isAlive }) }
-            + monitors.map { ($0.link, { true }) } + [(operatorLink, { true })]
+    /// Every client's line.
+    var clientLinks: [ClientLinkEnd] {
+        producers.map(\.link) + monitors.map(\.link) + [operatorLink]
     }
 
     /// Starts everybody.
     func start() {
         startCoordinator()
-        connect(operatorLink) { true }
+        join(operatorLink)
         for slot in workers.indices {
             plan(after: chance.millis(0, 800)) { cluster in
                 if cluster.workers[slot] == nil { cluster.startWorker(slot) }
@@ -37,6 +36,7 @@ extension SimulatedCluster {
                 sandbox.hangsUntil = 0
                 sandbox.flakyUntil = 0
                 sandbox.forgetfulUntil = 0
+                sandbox.fullUntil = 0
                 sandbox.refused = [:]
             }
         }
@@ -53,19 +53,23 @@ extension SimulatedCluster {
             strikeWorker(fault)
         case .cutClient, .stallClientUp, .stallClientDown, .restartProducer, .cutMonitor:
             strikeClient(fault)
+        case .jumpClock: jumpClock(fault)
+        case .killCoordinator where fault.index % 2 == 0: doomCoordinator(fault)
         case .killCoordinator: killCoordinator(downFor: fault.lasts)
-        case .pauseCoordinator: pauseCoordinator(for: fault.lasts)
+        case .pauseCoordinator:
+            if let coordinator { pause(coordinator, for: fault.lasts) }
         case .killAll: killAll(downFor: fault.lasts)
         case .powerCut: cutPower(downFor: fault.lasts)
         case .failCommit: disk.mishaps.append(.unavailable)
         case .failSync: disk.mishaps.append(.fatal)
         case .fillDisk: disk.fullUntil = agenda.now + fault.lasts
+        case .restoreJournal: restoreJournal(downFor: chance.millis(20, 3_000))
         case .slowDisk: disk.slowUntil = agenda.now + fault.lasts
         case .storeAway: store.awayUntil = agenda.now + fault.lasts
         case .storeSlow: store.slowUntil = agenda.now + fault.lasts
         case .storeForgetful: store.forgetfulUntil = agenda.now + fault.lasts
         case .targetAway, .targetSlow, .targetHangs, .targetFlaky, .targetForgetful, .targetRefuses,
-            .wipeTarget, .rollBackTarget:
+            .targetFull, .wipeTarget, .rollBackTarget:
             strikeTarget(fault)
         }
     }
@@ -75,27 +79,29 @@ extension SimulatedCluster {
         guard let process = workers[slot] else { return }
         let until = agenda.now + fault.lasts
         switch fault.kind {
+        case .killWorker where fault.index % 2 == 0: process.doom = Doom(lasts: fault.lasts)
         case .killWorker: endWorker(process, "is killed", restartsAfter: fault.lasts)
+        case .pauseWorker where fault.index % 2 == 0:
+            process.doom = Doom(lasts: fault.lasts, isPause: true)
         case .pauseWorker: pause(process, for: fault.lasts)
-        case .drainWorker:
-            note("\(process.name) drains")
-            process.machine.drain()
-            wake(process, after: 0)
+        case .drainWorker where fault.index % 2 == 0: process.drainsWhenGiven = true
+        case .drainWorker: drain(process)
         case .doubleWorker: startWorker(slot)
+        case .cutWorker where fault.index % 2 == 0: process.cutsWhenGiven = fault.lasts / 8
         case .cutWorker:
             process.link.cutUntil = until
-            breakLink(of: process)
+            breakLink(process.link)
         case .stallWorkerUp: process.link.connection?.upStalledUntil = until
         case .stallWorkerDown: process.link.connection?.downStalledUntil = until
+        case .stallWorkerBoth where fault.index % 4 == 1:
+            makeGrantsStale(of: process, for: fault.lasts / 2)
         case .stallWorkerBoth:
             process.link.connection?.upStalledUntil = until
             process.link.connection?.downStalledUntil = until
             // The library's own heartbeats notice a dead connection sooner or later.
             if fault.index % 2 == 0 {
                 process.link.cutUntil = until
-                plan(after: min(fault.lasts, 3 * .second)) { cluster in
-                    if process.isAlive { cluster.breakLink(of: process) }
-                }
+                plan(after: min(fault.lasts, 3 * .second)) { $0.breakLink(process.link) }
             }
         default: break
         }
@@ -115,7 +121,7 @@ extension SimulatedCluster {
         switch fault.kind {
         case .cutClient:
             process.link.cutUntil = until
-            breakLink(process.link) { process.isAlive }
+            breakLink(process.link)
             if fault.index % 2 == 0 {
                 for number in process.pending.keys { process.pending[number]?.dueAt = until }
             }
@@ -145,6 +151,7 @@ extension SimulatedCluster {
                 sandbox.flakyPerMille = 100 + fault.index % 900
             case .targetForgetful: sandbox.forgetfulUntil = until
             case .targetRefuses: sandbox.refused[path] = until
+            case .targetFull: sandbox.fullUntil = until
             case .wipeTarget: sandbox.wipe()
             case .rollBackTarget: sandbox.rollBack(generation: generation)
             default: break
@@ -153,9 +160,29 @@ extension SimulatedCluster {
     }
 
     /// The generation that the journal has of a target.
-    private func generation(of url: TargetURL) -> UInt64 {
-        let targets = disk.projects.values.flatMap(\.targets)
-        return targets.first { $0.url == url }?.generation ?? 1
+    private func generation(of url: TargetURL) -> UInt64 { record(of: url)?.generation ?? 1 }
+
+    /// Whether the journal knows that the present filling of a target is marked.
+    func isMarked(_ url: TargetURL) -> Bool { record(of: url)?.isMarked ?? false }
+
+    private func record(of url: TargetURL) -> TargetRecord? {
+        disk.projects.values.lazy.flatMap(\.targets).first { $0.url == url }
+    }
+
+    /// The longest jump of the coordinator's clock that the margin of leases is there for.
+    private static let jumpMax: Nanoseconds = 100 * .millisecond
+
+    /// A process's clock goes on from a later reading: any one of a worker, a little one of the
+    /// coordinator, a long one where clocks are beyond what leases assume.
+    private func jumpClock(_ fault: Fault) {
+        if fault.index % 3 == 0 {
+            let span = scenario.hasSaneClocks ? min(fault.lasts, Self.jumpMax) : fault.lasts
+            coordinator?.clock.jump(by: span)
+            wakeCoordinator(after: 0)
+        } else if let process = workers[fault.index % workers.count] {
+            process.clock.jump(by: fault.lasts)
+            wake(process, after: 0)
+        }
     }
 
     private func killAll(downFor: Nanoseconds) {
@@ -180,6 +207,7 @@ extension SimulatedCluster {
 
     /// Whoever starts the workers kills one that was expelled.
     func take(_ hint: WorkerHint) {
+        checkExpulsion(hint)
         guard scenario.hasSupervisor, hint.state == "expelled" else { return }
         plan(after: chance.millis(1, 30)) { cluster in
             guard let process = cluster.workerProcesses.first(where: { $0.life == hint.life })

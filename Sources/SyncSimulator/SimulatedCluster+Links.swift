@@ -2,159 +2,128 @@ import DequeModule
 import SyncCore
 
 extension SimulatedCluster {
-    // MARK: Workers' lines
+    // MARK: Both ends
 
-    /// Connects a worker, now or as soon as network and coordinator allow.
-    func connect(_ worker: WorkerProcess) {
-        let link = worker.link
-        guard worker.isAlive, link.connection == nil, !link.isReconnecting else { return }
-        if agenda.now < link.cutUntil || coordinator == nil {
-            link.isReconnecting = true
-            plan(after: network.chance.millis(100, 400)) { cluster in
-                link.isReconnecting = false
-                cluster.connect(worker)
-            }
-            return
+    /// A worker's line: what it says goes to the coordinator's socket, what it hears wakes it.
+    func join(_ worker: WorkerProcess) {
+        worker.link.opened = { [unowned self, weak worker] in workerRoutes[$0] = worker }
+        worker.link.arrived = { [unowned self] number, message in
+            let route = WorkerRoute(id: Self.bytes(number))
+            coordinator?.fromWorkers.append((route, message))
         }
-        let connection = WorkerLinkEnd.Connection(number: network.nextConnection())
-        link.connection = connection
-        workerRoutes[WorkerRoute(id: connection.bytes)] = (link, worker)
-        for message in link.unwritten { send(message, from: worker) }
-        link.unwritten = []
+        worker.link.heard = { [unowned self, weak worker] message in
+            guard let worker else { return }
+            worker.inbox.append(message)
+            wake(worker, after: 0)
+        }
+        connect(worker.link)
     }
 
-    /// A worker sends; without a connection the message is dropped (`ZMQ_IMMEDIATE`).
-    func send(_ message: WorkerMessage, from worker: WorkerProcess) {
-        guard let connection = worker.link.connection else { return }
-        let at = max(connection.up.last?.at ?? 0, agenda.now + network.delay())
-        connection.up.append((at, message))
-        plan(at: at) { $0.pumpUp(connection) }
-    }
-
-    private func pumpUp(_ connection: WorkerLinkEnd.Connection) {
-        if agenda.now < connection.upStalledUntil {
-            plan(at: connection.upStalledUntil) { $0.pumpUp(connection) }
-            return
-        }
-        while let first = connection.up.first, first.at <= agenda.now {
-            connection.up.removeFirst()
-            guard let coordinator else { continue }
-            coordinator.fromWorkers.append((WorkerRoute(id: connection.bytes), first.message))
-            wakeCoordinator(after: 0)
-        }
+    /// A client's line likewise.
+    func join(_ link: ClientLinkEnd) {
+        link.opened = { [unowned self, weak link] in clientRoutes[$0] = link }
+        link.arrived = { [unowned self] in coordinator?.fromClients.append(($0, $1)) }
+        link.heard = { [unowned self] in take($0) }
+        connect(link)
     }
 
     /// The coordinator sends to a worker; lost when the connection is gone.
     func send(_ message: CoordinatorMessage, to route: WorkerRoute) {
-        guard let (link, worker) = workerRoutes[route], let connection = link.connection,
-            connection.bytes == route.id
-        else { return }
-        let at = max(connection.down.last?.at ?? 0, agenda.now + network.delay())
-        connection.down.append((at, message))
-        plan(at: at) { $0.pumpDown(connection, to: worker) }
-    }
-
-    private func pumpDown(_ connection: WorkerLinkEnd.Connection, to worker: WorkerProcess) {
-        if agenda.now < connection.downStalledUntil {
-            plan(at: connection.downStalledUntil) { $0.pumpDown(connection, to: worker) }
-            return
-        }
-        while let first = connection.down.first, first.at <= agenda.now {
-            connection.down.removeFirst()
-            guard worker.isAlive else { continue }
-            worker.inbox.append(first.message)
-            wake(worker, after: 0)
-        }
-    }
-
-    /// A worker's connection breaks.
-    func breakLink(of worker: WorkerProcess) {
-        guard let connection = worker.link.connection else { return }
-        worker.link.connection = nil
-        workerRoutes[WorkerRoute(id: connection.bytes)] = nil
-        let carried = tear(
-            connection, isReaderAlive: coordinator != nil, isWriterAlive: worker.isAlive)
-        worker.link.unwritten = []
-        worker.link.unwritten.append(contentsOf: carried)
-        plan(after: network.chance.millis(0, 200)) { $0.connect(worker) }
-    }
-
-    // MARK: Clients' lines
-
-    /// Connects a client likewise.
-    func connect(_ link: ClientLinkEnd, isAlive: @escaping () -> Bool) {
-        guard isAlive(), link.connection == nil, !link.isReconnecting else { return }
-        if agenda.now < link.cutUntil || coordinator == nil {
-            link.isReconnecting = true
-            plan(after: network.chance.millis(100, 400)) { cluster in
-                link.isReconnecting = false
-                cluster.connect(link, isAlive: isAlive)
-            }
-            return
-        }
-        let connection = ClientLinkEnd.Connection(number: network.nextConnection())
-        link.connection = connection
-        clientRoutes[connection.number] = link
-        for asked in link.unwritten { send(asked, over: link) }
-        link.unwritten = []
-    }
-
-    /// A client asks; without a connection the question waits for one.
-    func send(_ asked: Asked, over link: ClientLinkEnd) {
-        guard let connection = link.connection else {
-            link.unwritten.append(asked)
-            return
-        }
-        let at = max(connection.up.last?.at ?? 0, agenda.now + network.delay())
-        connection.up.append((at, asked))
-        plan(at: at) { $0.pumpUp(connection) }
-    }
-
-    private func pumpUp(_ connection: ClientLinkEnd.Connection) {
-        if agenda.now < connection.upStalledUntil {
-            plan(at: connection.upStalledUntil) { $0.pumpUp(connection) }
-            return
-        }
-        while let first = connection.up.first, first.at <= agenda.now {
-            connection.up.removeFirst()
-            guard let coordinator else { continue }
-            coordinator.fromClients.append((connection.number, first.message))
-            wakeCoordinator(after: 0)
-        }
+        let number = Self.number(route.id)
+        guard let worker = workerRoutes[number] else { return }
+        meetDrain(of: worker, message)
+        send(message, down: worker.link, number)
+        meetCut(of: worker, message)
     }
 
     /// The coordinator answers a client; dropped when there is no way back.
     func send(_ reply: ClientReply, to route: ClientRoute) {
         let number = Self.number(route.envelope.first ?? [])
-        let request = Self.number(route.request)
-        guard let link = clientRoutes[number], let connection = link.connection,
-            connection.number == number
-        else { return }
-        let at = max(connection.down.last?.at ?? 0, agenda.now + network.delay())
-        connection.down.append((at, Answered(request: request, body: reply)))
-        plan(at: at) { $0.pumpDown(connection) }
+        guard let link = clientRoutes[number] else { return }
+        send(Answered(request: Self.number(route.request), body: reply), down: link, number)
     }
 
-    private func pumpDown(_ connection: ClientLinkEnd.Connection) {
+    // MARK: Lines
+
+    /// Connects, now or as soon as network and coordinator allow.
+    private func connect<Up, Down>(_ link: SimulatedLink<Up, Down>) {
+        guard link.isAlive, link.connection == nil, !link.isReconnecting else { return }
+        if agenda.now < link.cutUntil || coordinator == nil {
+            link.isReconnecting = true
+            plan(after: network.chance.millis(100, 400)) { cluster in
+                link.isReconnecting = false
+                cluster.connect(link)
+            }
+            return
+        }
+        let connection = SimulatedConnection<Up, Down>(number: network.nextConnection())
+        link.connection = connection
+        link.opened(connection.number)
+        let waiting = link.unwritten
+        link.unwritten = []
+        for message in waiting { send(message, over: link) }
+    }
+
+    /// Sends up; without a connection the message waits for one, or is dropped.
+    func send<Up, Down>(_ message: Up, over link: SimulatedLink<Up, Down>) {
+        guard let connection = link.connection else {
+            if link.queues { link.unwritten.append(message) }
+            return
+        }
+        let at = max(connection.up.last?.at ?? 0, agenda.now + network.delay())
+        connection.up.append((at, message))
+        plan(at: at) { $0.pumpUp(connection, of: link) }
+    }
+
+    private func pumpUp<Up, Down>(
+        _ connection: SimulatedConnection<Up, Down>, of link: SimulatedLink<Up, Down>
+    ) {
+        if agenda.now < connection.upStalledUntil {
+            plan(at: connection.upStalledUntil) { $0.pumpUp(connection, of: link) }
+            return
+        }
+        while let first = connection.up.first, first.at <= agenda.now {
+            connection.up.removeFirst()
+            link.arrived(connection.number, first.message)
+        }
+        wakeCoordinator(after: 0)
+    }
+
+    private func send<Up, Down>(
+        _ message: Down, down link: SimulatedLink<Up, Down>, _ number: UInt64
+    ) {
+        guard let connection = link.connection, connection.number == number else { return }
+        let at = max(connection.down.last?.at ?? 0, agenda.now + network.delay())
+        connection.down.append((at, message))
+        plan(at: at) { $0.pumpDown(connection, of: link) }
+    }
+
+    private func pumpDown<Up, Down>(
+        _ connection: SimulatedConnection<Up, Down>, of link: SimulatedLink<Up, Down>
+    ) {
         if agenda.now < connection.downStalledUntil {
-            plan(at: connection.downStalledUntil) { $0.pumpDown(connection) }
+            plan(at: connection.downStalledUntil) { $0.pumpDown(connection, of: link) }
             return
         }
         while let first = connection.down.first, first.at <= agenda.now {
             connection.down.removeFirst()
-            take(first.message)
+            if link.isAlive { link.heard(first.message) }
         }
     }
 
-    /// A client's connection breaks.
-    func breakLink(_ link: ClientLinkEnd, isAlive: @escaping () -> Bool) {
+    /// A connection breaks; it is made anew after a while, if its owner lives.
+    ///
+    /// - Parameter isLate: Whether all that was on its way down arrives, after a while.
+    func breakLink<Up, Down>(_ link: SimulatedLink<Up, Down>, isLate: Bool = false) {
         guard let connection = link.connection else { return }
         link.connection = nil
+        workerRoutes[connection.number] = nil
         clientRoutes[connection.number] = nil
         let carried = tear(
-            connection, isReaderAlive: coordinator != nil, isWriterAlive: isAlive())
+            connection, isReaderAlive: coordinator != nil, isWriterAlive: link.isAlive,
+            isLate: isLate)
         link.unwritten.prepend(contentsOf: carried)
-        plan(after: network.chance.millis(0, 200)) { $0.connect(link, isAlive: isAlive) }
+        plan(after: network.chance.millis(0, 200)) { $0.connect(link) }
     }
 
     // MARK: Breaking
@@ -162,18 +131,21 @@ extension SimulatedCluster {
     /// What a break leaves: a prefix of each direction still arrives, perhaps late; the middle is
     /// lost; the end of what was sent was never written and is given back.
     private func tear<Up, Down>(
-        _ connection: SimulatedConnection<Up, Down>, isReaderAlive: Bool, isWriterAlive: Bool
+        _ connection: SimulatedConnection<Up, Down>, isReaderAlive: Bool, isWriterAlive: Bool,
+        isLate: Bool
     ) -> [Up] {
-        connection.isOpen = false
         let up = connection.up
         let kept = isReaderAlive ? network.chance.between(0, up.count) : 0
         let carried = isWriterAlive ? network.chance.between(0, up.count - kept) : 0
         connection.up.removeLast(up.count - kept)
-        connection.down.removeLast(
-            connection.down.count
-                - (isWriterAlive ? network.chance.between(0, connection.down.count) : 0))
+        let down = connection.down.count
+        let heard = isLate ? down : network.chance.between(0, down)
+        connection.down.removeLast(down - (isWriterAlive ? heard : 0))
         if network.chance.happens(perMille: 300) {
             connection.upStalledUntil = agenda.now + network.chance.millis(1, 600)
+        }
+        if isLate || network.chance.happens(perMille: 300) {
+            connection.downStalledUntil = agenda.now + network.chance.millis(1, 1_500)
         }
         return up.suffix(carried).map(\.message)
     }

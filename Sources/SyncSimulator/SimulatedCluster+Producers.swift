@@ -3,8 +3,6 @@ import SyncCore
 extension SimulatedCluster {
     /// Wait for an answer before an edit is sent again.
     private static let resendWait: Nanoseconds = 3 * .second
-    /// Time after which an unanswered edit is given up.
-    private static let patience: Nanoseconds = 40 * .second
 
     func startProducer(_ index: Int) {
         lives += 1
@@ -14,7 +12,7 @@ extension SimulatedCluster {
             project: project)
         producers.removeAll { $0.index == index }
         producers.append(process)
-        connect(process.link) { process.isAlive }
+        join(process.link)
         plan(after: chance.millis(0, 200)) { $0.think(process) }
         plan(after: chance.millis(500, 1_000)) { $0.resend(process) }
     }
@@ -26,15 +24,26 @@ extension SimulatedCluster {
             books.close(EditID(producer: process.id, number: number), .unknown)
         }
         process.pending = [:]
-        breakLink(process.link) { false }
+        process.link.isAlive = false
+        breakLink(process.link)
     }
 
     private func think(_ process: ProducerProcess) {
         guard process.isAlive, isStormy else { return }
         let mean = Int(scenario.thinkTime / 1_000)
-        plan(after: producerChance.micros(mean / 4, mean * 7 / 4)) { $0.think(process) }
+        let pause =
+            scenario.hasLongPauses && producerChance.happens(perMille: 10)
+            ? producerChance.millis(20_000, 30_000) : producerChance.micros(mean / 4, mean * 7 / 4)
+        plan(after: pause) { $0.think(process) }
         if producerChance.happens(perMille: 60) { ask(process) }
         var numbers: [UInt64] = []
+        let room = room(process)
+        // Nothing above the window of what is not answered yet.
+        if room < UInt64(scenario.editsPerMessageMax) { return }
+        if scenario.leavesNumbersOut, producerChance.happens(perMille: 50) {
+            let most = room - UInt64(scenario.editsPerMessageMax)
+            process.lastNumber += UInt64(producerChance.between(0, Int(most)))
+        }
         for _ in 0..<producerChance.between(1, scenario.editsPerMessageMax) {
             process.lastNumber += 1
             let number = process.lastNumber
@@ -47,6 +56,12 @@ extension SimulatedCluster {
             numbers.append(number)
         }
         push(numbers, process)
+    }
+
+    /// By how much a producer may count up: it keeps within a window of the lowest unanswered one.
+    private func room(_ process: ProducerProcess) -> UInt64 {
+        let lowest = process.pending.keys.min() ?? process.lastNumber + 1
+        return lowest + ProducerWindow.length - 1 - process.lastNumber
     }
 
     private func makeEdit(_ process: ProducerProcess, _ number: UInt64) -> Edit {
@@ -91,7 +106,7 @@ extension SimulatedCluster {
         guard process.isAlive else { return }
         plan(after: 400 * .millisecond) { $0.resend(process) }
         for (number, pending) in process.pending.sorted(by: { $0.key < $1.key })
-        where agenda.now >= pending.since + Self.patience && (isStormy || pending.wasBusy) {
+        where agenda.now >= pending.since + scenario.patience && (isStormy || pending.wasBusy) {
             process.pending[number] = nil
             books.close(EditID(producer: process.id, number: number), .unknown)
         }
@@ -156,7 +171,14 @@ extension SimulatedCluster {
         let id = EditID(producer: process.id, number: answer.number)
         switch answer.result {
         case .success(let acceptance):
-            if case .accepted(let before) = books.lines[id]?.state, before != acceptance.sequence {
+            if ledger.lost[acceptance.sequence]?.id == id {
+                process.pending[answer.number] = nil
+                books.close(id, .unknown)
+                return
+            }
+            if case .accepted(let before) = books.lines[id]?.state, before != acceptance.sequence,
+                ledger.current(before) != acceptance.sequence
+            {
                 violate(.oneVersion, "\(id) was answered \(before), then \(acceptance.sequence)")
             }
             if process.pending.removeValue(forKey: answer.number) != nil {

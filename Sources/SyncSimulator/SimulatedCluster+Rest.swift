@@ -31,6 +31,28 @@ extension SimulatedCluster {
         return nil
     }
 
+    /// Where files stand that are not at rest, as the coordinator shows it.
+    func standings() -> String {
+        guard let coordinator else { return "" }
+        let route = ClientRoute(envelope: [], request: [])
+        var words: [String] = []
+        for index in 0..<scenario.projectCount {
+            let project = scenario.project(index)
+            let directives = coordinator.look { machine in
+                machine.receive(
+                    .queue(project: project, prefix: "", after: "", countMax: 100), from: route,
+                    at: coordinator.clock.reading(at: agenda.now))
+                return machine.takeDirectives()
+            }
+            for case .reply(route, .queue(let report)) in directives {
+                words += report.files.map {
+                    "\(project)/\($0.path) \($0.state) \($0.code)"
+                }
+            }
+        }
+        return words.isEmpty ? "" : " (\(words.joined(separator: ", ")))"
+    }
+
     private func describe(_ request: UInt64) -> String {
         questions[request].map { "\($0.body)" } ?? "edits"
     }
@@ -44,11 +66,14 @@ extension SimulatedCluster {
         }
         for (id, line) in books.lines {
             guard case .accepted(let sequence) = line.state else { continue }
-            if ledger.sequences[id] != sequence {
+            if ledger.sequences[id] != ledger.current(sequence) {
                 violate(.durable, "\(id) was told to be accepted as \(sequence)")
             }
         }
         for (file, sequence) in winners { checkFile(file, sequence) }
+        for (file, newest) in store.newest where isLost(newest, after: winners[file] ?? .none) {
+            checkVisible(newest.sequence, newest.change, of: file)
+        }
         checkMonitors()
     }
 
@@ -60,6 +85,8 @@ extension SimulatedCluster {
             if row?.failure == nil { violate(.durable, "\(sequence) failed but is not listed") }
             return
         case .discarded: return
+        // An adopted store may hold an edit that was lost with the journal.
+        case .synced where store.newest[file].map { isLost($0, after: sequence) } ?? false: return
         case .synced: break
         default:
             violate(.durable, "\(sequence) is the newest of \(file) and ended \(entry.end as Any)")
@@ -73,8 +100,16 @@ extension SimulatedCluster {
                 "\(file): the store holds \(store.newest[file]?.sequence as Any), "
                     + "the newest accepted is \(sequence)")
         }
+        checkVisible(sequence, line.edit.change, of: file)
+    }
+
+    private func isLost(_ stored: StoredVersion, after sequence: EditSequence) -> Bool {
+        stored.sequence > sequence && ledger.lost[stored.sequence] != nil
+    }
+
+    private func checkVisible(_ sequence: EditSequence, _ change: FileChange, of file: FileKey) {
         for target in disk.projects[file.project]?.targets ?? [] where target.isAttached {
-            let expected: FileChange? = line.edit.change.isDelete ? nil : line.edit.change
+            let expected: FileChange? = change.isDelete ? nil : change
             if sandboxes[target.url]?.content(file.path) != expected, !isContested(file) {
                 violate(.durable, "\(target.url) does not hold \(sequence) of \(file)")
             }
@@ -89,7 +124,11 @@ extension SimulatedCluster {
                     sequence: row.sequence, hasFailed: row.failure != nil)
             }
             if monitor.beliefs != truth {
-                violate(.monitor, "a monitor of \(monitor.project) believes something else")
+                let wrong = Set(truth.keys).union(monitor.beliefs.keys)
+                    .filter { truth[$0] != monitor.beliefs[$0] }.sorted()
+                violate(
+                    .monitor,
+                    "a monitor of \(monitor.project) at \(monitor.number) is wrong of \(wrong)")
             }
         }
     }

@@ -20,7 +20,7 @@ extension SimulatedCluster {
         workers[slot] = process
         workerProcesses.append(process)
         note("\(process.name) starts")
-        connect(process)
+        join(process)
         wake(process, after: chance.micros(0, 1_000))
     }
 
@@ -30,7 +30,8 @@ extension SimulatedCluster {
         note("\(process.name) \(how)")
         process.isAlive = false
         process.deferred = []
-        breakLink(of: process)
+        process.link.isAlive = false
+        breakLink(process.link)
         workerProcesses.removeAll { $0 === process }
         actions.ended(process.life)
         let isBearer = workers[process.slot] === process
@@ -44,54 +45,9 @@ extension SimulatedCluster {
         }
     }
 
-    func pause(_ process: WorkerProcess, for span: Nanoseconds) {
-        guard process.isAlive, !process.isPaused else { return }
-        note("\(process.name) is stopped")
-        process.isPaused = true
-        plan(after: span) { $0.resume(process) }
-    }
-
-    private func resume(_ process: WorkerProcess) {
-        guard process.isAlive, process.isPaused else { return }
-        note("\(process.name) goes on")
-        process.isPaused = false
-        let deferred = process.deferred
-        process.deferred = []
-        // Threads that were in the middle of a write race with the one that reads the socket.
-        for action in deferred { later(process, after: chance.micros(0, 3_000), action) }
-        process.wakesAt = nil
-        wake(process, after: chance.micros(0, 2_000))
-    }
-
-    /// Plans what a worker's thread does after a while: never when it died, later when stopped.
-    func later(
-        _ process: WorkerProcess, after delay: Nanoseconds, _ action: @escaping () -> Void
-    ) {
-        plan(after: delay) { _ in
-            guard process.isAlive else { return }
-            if process.isPaused {
-                process.deferred.append(action)
-            } else {
-                action()
-            }
-        }
-    }
-
     // MARK: The loop
 
-    func wake(_ process: WorkerProcess, after delay: Nanoseconds) {
-        guard process.isAlive, !process.isPaused else { return }
-        let at = agenda.now + delay
-        if let planned = process.wakesAt, planned <= at { return }
-        process.wakesAt = at
-        plan(at: at) { cluster in
-            guard process.isAlive, !process.isPaused, process.wakesAt == at else { return }
-            process.wakesAt = nil
-            cluster.pass(process)
-        }
-    }
-
-    private func pass(_ process: WorkerProcess) {
+    func pass(_ process: WorkerProcess) {
         let now = process.clock.reading(at: agenda.now)
         while let message = process.inbox.popFirst() {
             tally.steps += 1
@@ -117,7 +73,7 @@ extension SimulatedCluster {
 
     private func run(_ directive: WorkerDirective, of process: WorkerProcess) {
         switch directive {
-        case .send(let message): send(message, from: process)
+        case .send(let message): send(message, over: process.link)
         case .lease(let until): process.leaseUntil = until
         case .exit(let reason): exit(process, reason)
         case .bind(let journal, _):
@@ -194,9 +150,10 @@ extension SimulatedCluster {
             if agenda.now >= store.awayUntil {
                 let applied = batch.compactMap { assignment -> Applied? in
                     guard case .edit(let edit) = assignment.task else { return nil }
+                    let former = (store.newest[edit.file], store.applied[edit.sequence]?.version)
                     let applied = store.apply(edit)
                     note("\(process.name) store \(edit.file) \(edit.sequence): \(applied)")
-                    checkApplied(edit, applied)
+                    checkApplied(edit, applied, former: former)
                     return applied
                 }
                 if agenda.now >= store.forgetfulUntil || chance.happens(perMille: 500) {
@@ -244,7 +201,10 @@ extension SimulatedCluster {
             let mustMark =
                 found.1 != preparation.marker && (!preparation.target.isMarked || found.1 == nil)
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
-                if mustMark { withSandbox(url) { $0.mark(preparation.marker) } }
+                if mustMark {
+                    let isFirst = !isMarked(url)
+                    withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
+                }
                 revokeAndEnter(preparation, process, end)
             }
         }
@@ -323,6 +283,7 @@ extension SimulatedCluster {
             } else {
                 later(process, after: targetTime(step.url), effect)
             }
+            meetDoom(of: process)
         }
     }
 
@@ -339,6 +300,9 @@ extension SimulatedCluster {
             if let absence = sandbox.absence(at: now) { return absence }
             if let until = sandbox.refused[step.edit.path], now < until {
                 return SandboxError(.file, code: "EACCES", "The file can't be written.")
+            }
+            if now < sandbox.fullUntil, case .put = step.edit.change {
+                return SandboxError(.target, code: "ENOSPC", "The sandbox's disk is full.")
             }
             return isUnlucky ? SandboxError(.attempt, code: "EIO", "The disk failed.") : nil
         }

@@ -22,16 +22,25 @@ package final class SimulatedCluster {
     var producers: [ProducerProcess] = []
     var monitors: [SimulatedMonitor] = []
     let operatorLink = ClientLinkEnd(queues: true)
-    var workerRoutes: [WorkerRoute: (end: WorkerLinkEnd, worker: WorkerProcess)] = [:]
+    /// Whose each connection is, by the number that the ROUTER gave it.
+    var workerRoutes: [UInt64: WorkerProcess] = [:]
     var clientRoutes: [UInt64: ClientLinkEnd] = [:]
     var questions: [UInt64: Question] = [:]
     /// Requests that reached a machine and are not answered, with its epoch.
     var arrivals: [UInt64: UInt64] = [:]
+    /// When a message of each producer reached the machine last.
+    var heard: [ProducerID: Nanoseconds] = [:]
     var editRequests: [UInt64: (producer: ProducerProcess, numbers: [UInt64])] = [:]
 
     var books = Books()
     var ledger = Ledger()
     var actions = ActionBook()
+    var fairness = FairnessBook()
+    /// What waits for the coordinator's worst moment.
+    var doom: Doom?
+    var backup: Backup?
+    /// The highest sequence of a journal that was restored, until the store is taken over.
+    var restoredAt: EditSequence?
     var lives: UInt64 = 0
     var epochs: UInt64 = 0
     var requests: UInt64 = 0
@@ -74,7 +83,12 @@ package final class SimulatedCluster {
     @discardableResult
     package func run() -> Violation? {
         start()
-        for fault in scenario.faults { plan(at: fault.at) { $0.strike(fault) } }
+        for fault in scenario.faults {
+            plan(at: fault.at) { $0.strike(fault) }
+            if fault.kind == .restoreJournal {
+                plan(at: fault.at - min(fault.at, fault.lasts)) { $0.backUp() }
+            }
+        }
         play(until: scenario.duration)
         if violation == nil { settle() }
         tally.simulated = agenda.now
@@ -105,7 +119,9 @@ package final class SimulatedCluster {
             unrest = reason
         }
         if violation == nil {
-            violate(.rest, "not at rest after \(scenario.restMax / .second) s: \(unrest)")
+            violate(
+                .rest,
+                "not at rest after \(scenario.restMax / .second) s: \(unrest)\(standings())")
         }
     }
 
@@ -145,7 +161,7 @@ package struct Violation: Sendable {
     /// Which one.
     package enum Promise: String, Sendable, CaseIterable {
         case durable, order, oneOwner, oneVersion, oneEnd, numbering, monitor, flush, answer
-        case bounded, rest, state
+        case bounded, fair, lease, rest, state
     }
 
     /// Which one.

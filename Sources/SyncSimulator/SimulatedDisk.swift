@@ -50,7 +50,7 @@ struct SimulatedDisk {
         lastTurn = turn.turn
         for (from, to) in turn.rowsRenumbered {
             guard let row = rows.removeValue(forKey: from) else { continue }
-            rows[to] = row
+            rows[to] = row.renumbered(to)
             contents[to] = contents.removeValue(forKey: from)
         }
         for sequence in turn.rowsRemoved {

@@ -15,16 +15,11 @@ final class SimulatedConnection<Up, Down> {
     /// Nothing moves in a direction before this.
     var upStalledUntil: Nanoseconds = 0
     var downStalledUntil: Nanoseconds = 0
-    /// Whether it still takes messages.
-    var isOpen = true
 
     init(number: UInt64) { self.number = number }
-
-    /// The ROUTER's name for it.
-    var bytes: [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
 }
 
-/// A client's end: at most one open connection, and what could not be written to it yet.
+/// An end of a worker or client: at most one connection, and what could not be written to it yet.
 final class SimulatedLink<Up, Down> {
     typealias Connection = SimulatedConnection<Up, Down>
 
@@ -36,6 +31,14 @@ final class SimulatedLink<Up, Down> {
     /// The network lets no connection through before this.
     var cutUntil: Nanoseconds = 0
     var isReconnecting = false
+    /// Whether its owner lives.
+    var isAlive = true
+    /// A connection was made.
+    var opened: (UInt64) -> Void = { _ in }
+    /// A message has come to the coordinator's socket.
+    var arrived: (UInt64, Up) -> Void = { _, _ in }
+    /// A message has come to the owner.
+    var heard: (Down) -> Void = { _ in }
 
     init(queues: Bool) { self.queues = queues }
 }

@@ -12,6 +12,8 @@ final class SimulatedMonitor {
     let link = ClientLinkEnd(queues: true)
     /// Epoch of the coordinator to which its subscription reaches; nil: cut off.
     var connectedTo: UInt64?
+    /// What the last mark said, until the first event of that subscription.
+    var marked: UInt64?
     var lastArrival: Nanoseconds = 0
     /// Last event taken, within the project and over all.
     var number: UInt64 = 0
@@ -60,7 +62,7 @@ extension SimulatedCluster {
         let monitor = SimulatedMonitor(
             project: scenario.project(index % scenario.projectCount))
         monitors.append(monitor)
-        connect(monitor.link) { true }
+        join(monitor.link)
         plan(after: chance.millis(0, 2_000)) { $0.subscribe(monitor) }
         plan(after: .second) { $0.remind(monitor) }
     }
@@ -73,6 +75,7 @@ extension SimulatedCluster {
             return
         }
         monitor.connectedTo = epochs
+        monitor.marked = process.machine.eventNumber(of: monitor.project)
         mark(monitor, process)
     }
 
@@ -94,15 +97,20 @@ extension SimulatedCluster {
     /// Events go out; a subscriber that is cut off or full loses them without a word.
     func publish(_ events: [StatusEvent]) {
         for event in events {
-            guard event.number <= UInt64(ledger.events.count),
-                ledger.events[Int(event.number) - 1] == event
-            else {
+            guard ledger.event(event.number) == event else {
                 violate(.numbering, "event \(event.number) was told but is not in the journal")
                 return
             }
         }
         for monitor in monitors where monitor.connectedTo == epochs {
             for event in events where event.project == monitor.project {
+                if let marked = monitor.marked, event.projectNumber > marked + 1 {
+                    violate(
+                        .monitor,
+                        "the mark of a subscription said \(marked), its first event is "
+                            + "\(event.projectNumber)")
+                }
+                monitor.marked = nil
                 if isStormy, chance.happens(perMille: 5) { continue }
                 deliver(to: monitor) { $0.hear(event, monitor) }
             }

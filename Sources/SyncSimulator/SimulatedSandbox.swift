@@ -34,6 +34,8 @@ struct SimulatedSandbox {
     var flakyUntil: Nanoseconds = 0
     /// Writes take effect and answer that they did not, before this.
     var forgetfulUntil: Nanoseconds = 0
+    /// Puts find no room before this, while everything else works.
+    var fullUntil: Nanoseconds = 0
     /// Writes of these paths are refused for good, before a moment.
     var refused: [EditPath: Nanoseconds] = [:]
 
@@ -45,12 +47,20 @@ struct SimulatedSandbox {
         return SandboxError(.target, code: "ECONNREFUSED", "The sandbox does not answer.")
     }
 
-    mutating func mark(_ marker: SandboxMarker) {
+    /// A filling is marked.
+    ///
+    /// - Parameter isFirst: Whether the journal does not know it as marked: then nothing counts yet
+    ///   as written in it, and all is written after this.
+    mutating func mark(_ marker: SandboxMarker, isFirst: Bool) {
         if let old = self.marker, old.generation != marker.generation || old != marker {
             image = (files, old, stages)
         }
         self.marker = marker
-        if let lost = lostGeneration, marker.generation > lost { lostGeneration = nil }
+        if let lost = lostGeneration,
+            marker.generation > lost || (isFirst && marker.generation == lost)
+        {
+            lostGeneration = nil
+        }
     }
 
     /// What is wrong with it by its marker, as the worker's shell decides it.

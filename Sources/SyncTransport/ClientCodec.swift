@@ -83,24 +83,24 @@ package enum ClientCodec {
             request = .wait(project: project, EditID(producer: producer, number: number))
         case .queue:
             let query = try reader.query(Body.QueueQuery.self)
-            let project = try project(query.project)
+            let project = try Field.project(query.project)
             request = .queue(
-                project: project, prefix: try prefix(query.prefix ?? ""),
-                after: try after(query.after)?.text ?? "", countMax: query.max ?? 100)
+                project: project, prefix: try Field.prefix(query.prefix ?? ""),
+                after: try Field.after(query.after)?.text ?? "", countMax: query.max ?? 100)
         case .flush:
             let project = try reader.project()
-            request = .flush(project: project, prefix: try prefix(reader.text("prefix")))
+            request = .flush(project: project, prefix: try Field.prefix(reader.text("prefix")))
         case .replay:
             let from = try reader.number("first event")
             let query = try reader.query(Body.PageQuery.self)
             request = .replay(
-                from: from, project: try project(query.project), countMax: query.max ?? 1_000)
+                from: from, project: try Field.project(query.project), countMax: query.max ?? 1_000)
         case .snapshot:
             let project = try reader.project()
             let query = try reader.query(Body.PageQuery.self)
             request = .snapshot(
-                project: project, prefix: try prefix(query.prefix ?? ""),
-                after: try after(query.after), countMax: query.max ?? 1_000)
+                project: project, prefix: try Field.prefix(query.prefix ?? ""),
+                after: try Field.after(query.after), countMax: query.max ?? 1_000)
         case .failed: request = .failed(try FailedCodec.query(from: &reader))
         case .retry: request = .order(try FailedCodec.order(.retry, from: &reader))
         case .discard: request = .order(try FailedCodec.order(.discard, from: &reader))
@@ -119,33 +119,6 @@ package enum ClientCodec {
         }
         try reader.end()
         return request
-    }
-
-    private static func project(_ text: String?) throws(Rejection) -> ProjectName? {
-        guard let text else { return nil }
-        guard let name = Name(text) else {
-            throw Rejection(.badRequest, "The project's name is not valid.")
-        }
-        return name
-    }
-
-    /// A folder or a file, normalised like the paths that it is compared with; empty covers all.
-    private static func prefix(_ text: String) throws(Rejection) -> String {
-        if text.isEmpty { return "" }
-        return try path(text.utf8.last == UInt8(ascii: "/") ? String(text.dropLast()) : text).text
-    }
-
-    private static func after(_ text: String?) throws(Rejection) -> EditPath? {
-        guard let text, !text.isEmpty else { return nil }
-        return try path(text)
-    }
-
-    private static func path(_ text: String) throws(Rejection) -> EditPath {
-        do throws(EditPath.Flaw) {
-            return try EditPath(text)
-        } catch {
-            throw Rejection(.invalidPath, error.sentence)
-        }
     }
 
     private static func edits(
@@ -187,7 +160,7 @@ package enum ClientCodec {
         guard let text = path.text else {
             throw Rejection(.invalidPath, EditPath.Flaw.invalidUTF8.sentence)
         }
-        let parsed = try Self.path(text)
+        let parsed = try Field.path(text)
         var chosen = Body.Options()
         if !options.isEmpty {
             guard let given = Body.decodeShort(Body.Options.self, from: options) else {
@@ -215,33 +188,9 @@ package enum ClientCodec {
             ? .delete
             : .put(Content(content.standalone), isExecutable: chosen.executable ?? false)
         return Edit(
-            path: parsed, change: change, targets: try targets(chosen.targets ?? []),
-            expectedVersion: try version(chosen.expectedVersion), wantsEnd: chosen.end ?? false)
-    }
-
-    static func targets(_ texts: [String]) throws(Rejection) -> [TargetURL] {
-        var targets: [TargetURL] = []
-        for text in texts {
-            guard let target = TargetURL(text) else {
-                throw Rejection(
-                    .badRequest,
-                    "A target must be SCHEME:NAME with a scheme of "
-                        + "\(TargetURL.schemes.joined(separator: ", ")).")
-            }
-            targets.append(target)
-        }
-        guard targets.count <= 16 else {
-            throw Rejection(.badRequest, "An edit names at most 16 targets.")
-        }
-        return targets
-    }
-
-    private static func version(_ value: UInt64?) throws(Rejection) -> Version? {
-        guard let value else { return nil }
-        guard value <= countMax else {
-            throw Rejection(.badRequest, "The expected version is over \(countMax).")
-        }
-        return Version(value)
+            path: parsed, change: change, targets: try Field.targets(chosen.targets ?? []),
+            expectedVersion: try Field.version(chosen.expectedVersion),
+            wantsEnd: chosen.end ?? false)
     }
 
     // MARK: Requests, as clients write them

@@ -7,15 +7,9 @@ enum FailedCodec {
 
     static func query(from reader: inout FrameReader) throws(Rejection) -> FailedQuery {
         let body = try reader.query(Body.QueueQuery.self)
-        var project: ProjectName?
-        if let text = body.project {
-            guard let name = Name(text) else {
-                throw Rejection(.badRequest, "The project's name is not valid.")
-            }
-            project = name
-        }
         return FailedQuery(
-            project: project, prefix: body.prefix ?? "", after: body.after ?? "",
+            project: try Field.project(body.project),
+            prefix: try Field.prefix(body.prefix ?? ""), after: body.after ?? "",
             countMax: body.max ?? 100)
     }
 
@@ -47,13 +41,7 @@ enum FailedCodec {
         }
         var items: [FailedOrder.Item] = []
         while reader.count > 0 {
-            let text = try reader.text("path")
-            let path: EditPath
-            do throws(EditPath.Flaw) {
-                path = try EditPath(text)
-            } catch {
-                throw Rejection(.invalidPath, error.sentence)
-            }
+            let path = try Field.path(try reader.text("path"))
             let sequence = EditSequence(try reader.number("sequence"))
             items.append(FailedOrder.Item(path: path, sequence: sequence))
         }

@@ -88,15 +88,6 @@ struct FrameReader {
         }
     }
 
-    /// The path after which a page starts; empty: from the beginning.
-    static func pageStart(_ text: String) throws(Rejection) -> EditPath? {
-        if text.isEmpty { return nil }
-        guard let path = try? EditPath(text) else {
-            throw Rejection(.badRequest, "The page's start is no valid path.")
-        }
-        return path
-    }
-
     /// Decimal digits, no sign, no leading zero, at most 2^53 - 1.
     static func number(_ text: some StringProtocol) -> UInt64? {
         let digits = text.utf8

@@ -26,7 +26,7 @@ enum ProjectCodec {
 
     static func action(from reader: inout FrameReader) throws(Rejection) -> ProjectAction {
         let body = try reader.query(Body.Action.self)
-        let targets = try ClientCodec.targets(body.targets ?? [])
+        let targets = try Field.targets(body.targets ?? [])
         switch body.action ?? "show" {
         case "show": return .show
         case "hydrate": return .hydrate(targets)

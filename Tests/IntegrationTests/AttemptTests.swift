@@ -25,25 +25,18 @@ import Testing
                 .map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// Asks until one of the project's files is in a state; gives up after a minute.
+        /// Asks until one of the project's files is in a state.
         func file(_ path: String, in state: String) async throws -> FileStatus {
-            let end = ContinuousClock.now + .seconds(60)
-            while ContinuousClock.now < end {
-                let files = try await cluster.queue("p1").files
-                if let found = files.first(where: { $0.path.text == path && $0.state == state }) {
-                    return found
-                }
-                try await Task.sleep(for: .milliseconds(20))
+            try await Patience.value("\(path) is \(state)") {
+                try await cluster.queue("p1").files
+                    .first { $0.path.text == path && $0.state == state }
             }
-            throw KitError("\(path) did not become \(state)")
         }
 
-        /// Asks until nothing of the project is left to do; gives up after a minute.
+        /// Asks until nothing of the project is left to do.
         func rest() async throws {
-            let end = ContinuousClock.now + .seconds(60)
-            while try await cluster.queue("p1").counts.pending > 0 {
-                if ContinuousClock.now > end { throw KitError("the project does not rest") }
-                try await Task.sleep(for: .milliseconds(20))
+            try await Patience.until("the project rests") {
+                try await cluster.queue("p1").counts.pending == 0
             }
         }
 
@@ -89,7 +82,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.immutableFolders, "chattr +i is refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a folder that can't be changed fails its file at once, a retry after the repair syncs`()
         async throws
@@ -99,7 +92,7 @@ import Testing
             try await bench.cluster.flush()
             let folder = bench.sandbox + "/locked"
             try SystemTool.run("chattr", ["+i", folder])
-            defer { try? SystemTool.run("chattr", ["-i", folder]) }
+            defer { _ = try? SystemTool.run("chattr", ["-i", folder]) }
             await bench.push("locked/second", "kept")
             _ = try await bench.file("locked/second", in: "failed")
             let list = try bench.cluster.command(
@@ -121,7 +114,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a link out of the sandbox fails, outlives a restart and can be discarded`() async throws {
         try await withBench { bench in
             await bench.push("a", "one")
@@ -150,7 +143,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.bindMounts, "mounts are refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a busy path is tried four times, then fails with its content kept`() async throws {
         try await withBench(coordinator: ["--retry-ms", "50,100,200"]) { bench in
@@ -177,7 +170,7 @@ import Testing
 
     // MARK: Shape
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `another shape on the path burns no attempt, and the file is there when it has gone`()
         async throws
     {
@@ -209,7 +202,7 @@ import Testing
 
     @Test(
         .enabled(if: Capability.bindMounts, "mounts are refused here"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a read-only sandbox is away; written to again it gets what is newest`() async throws {
         var mount: BindMount?
@@ -239,7 +232,7 @@ import Testing
     // Trace B9.
     @Test(
         .enabled(if: Capability.freezing, "a frozen disk needs root and loop devices"),
-        .timeLimit(.minutes(3))
+        .timeLimit(.patience)
     )
     func `a sandbox that hangs is away, others go on, nothing passes the write that hangs`()
         async throws

@@ -75,7 +75,7 @@ import ZeroMQ
     }()
 
     // Trace C5.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `each wrong edit gets its code, and the others of its message are accepted`() async throws
     {
         try await Self.withClients { cluster, client, context in
@@ -108,7 +108,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `each wrong message is answered and the next one is served`() async throws {
         try await Self.withClients { _, client, _ in
             let head = ["syncd/1", "EDIT", "r", "p1", Self.producer]
@@ -150,7 +150,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `numbers that break the window's rules get their codes`() async throws {
         try await Self.withClients { _, client, _ in
             let wrong = ["", "0", "-1", "01", "1.5", "9007199254740992", "one"]
@@ -174,7 +174,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `two thousand damaged messages on both sockets leave the coordinator well`() async throws {
         try await Self.withClients { cluster, client, context in
             let worker = try RawClient(to: cluster.workerEndpoint, in: context)

@@ -15,7 +15,7 @@ import ZeroMQ
     }
 
     // Trace A1. Without the rule that answers `overtaken` it fails.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `one producer's edits keep their order over a thousand broken connections`() async throws {
         let cluster = try await DaemonCluster.start(workers: 1)
         let plainProxy = try FaultyProxy(to: cluster.intake, budget: Self.budgets(600, seed: 1))

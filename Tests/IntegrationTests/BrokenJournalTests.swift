@@ -10,7 +10,7 @@ import ZeroMQ
 /// What a coordinator does when its disk can't be trusted any more.
 @Suite struct BrokenJournalTests {
     // Trace A8.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `a coordinator ends when an fsync failed, and the next one reads back what is there`()
         async throws
     {

@@ -24,7 +24,7 @@ import ZeroMQ
             // The one client that was there first asks on, and workers are no clients.
             try cluster.startWorker("w0")
             try await cluster.joined()
-            try await eventually("the others are hung up on") {
+            try await Patience.until("the others are hung up on") {
                 let own = try await cluster.queue().connections
                 return own?.refused ?? 0 >= 33 && own?.intake == 8 && own?.workers == 1
             }

@@ -7,7 +7,7 @@ import Testing
 
 /// P1 to P5 over SIGKILL, checked from the producers' own books.
 @Suite(.serialized) struct CrashTests {
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `twenty kills lose nothing, reorder nothing, double nothing`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 3, coordinatorFlags: ["--lease-ms", "1000"])
@@ -54,7 +54,7 @@ import Testing
         let place = 1_000_000 + round
         for load in loads { await load.push(place...place) }
         var pending = 0
-        try await eventually("rows are in flight") {
+        try await Patience.until("rows are in flight") {
             pending = try await cluster.queue().counts.pending
             return pending > 0
         }
@@ -100,7 +100,7 @@ import Testing
         await store.close()
     }
 
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `a burst of 100,000 edits leaves the last one of each file`() async throws {
         let cluster = try await DaemonCluster.start(workers: 2)
         let producer = try await cluster.producer()

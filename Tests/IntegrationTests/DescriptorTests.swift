@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker without descriptors gives files back, and no attempt is burnt`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 1, coordinatorFlags: ["--lease-ms", "60000"])
@@ -40,7 +40,7 @@ import Testing
         try await cluster.flush()
         try Self.limit(worker.pid, to: nil)
         await Self.push(["d/a", "e/c"], "2", load)
-        try await eventually("a file waits") {
+        try await Patience.until("a file waits") {
             try await cluster.queue("p1").files.contains { $0.code == "EMFILE" }
         }
         cluster.expectQuoted(
@@ -55,7 +55,7 @@ import Testing
     }
 
     // Over TCP: libzmq's listener for ipc:// ends the process instead (Operating says so).
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a coordinator without descriptors says so, works on, and lets people in again`()
         async throws
     {
@@ -72,7 +72,7 @@ import Testing
         let late = try await LoadedProducer("p2", of: cluster, seed: 2)
         let keepingLate = Task { await late.keep() }
         await Self.push(["b"], "1", late)
-        try await eventually("the log tells") {
+        try await Patience.until("the log tells") {
             coordinator.text.contains("a connection could not be accepted")
         }
         cluster.expectQuoted("a connection could not be accepted", of: coordinator.text)
@@ -93,7 +93,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `descriptors of a worker do not grow with the sandboxes it has seen`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 1, coordinatorFlags: ["--lease-ms", "60000"])
@@ -107,7 +107,7 @@ import Testing
                 }
                 for producer in producers { try await Self.acceptance(producer) }
             }
-            try await eventually("everything is synced") {
+            try await Patience.until("everything is synced") {
                 try await cluster.queue().counts.pending == 0
             }
             counts.append(try ProcessTable.descriptorCount(of: worker.pid))

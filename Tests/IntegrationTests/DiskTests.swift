@@ -41,7 +41,7 @@ struct DiskTests {
 
     /// Waits until nothing of a project is left to do.
     private static func rest(_ project: String, _ cluster: DaemonCluster) async throws {
-        try await eventually("\(project) comes to rest") {
+        try await Patience.until("\(project) comes to rest") {
             try await cluster.queue(project).projects
                 .first { $0.name.text == project }?.counts.pending ?? 0 == 0
         }
@@ -54,7 +54,7 @@ struct DiskTests {
         try await cluster.queue(project).files.contains { $0.reason.contains(reason) }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full journal answers busy, keeps what it accepted, and goes on by itself`()
         async throws
     {
@@ -69,7 +69,7 @@ struct DiskTests {
         ) {
             try disk.fill()
         } mend: {
-            try await eventually("the log tells") {
+            try await Patience.until("the log tells") {
                 // What is left of the write-ahead log is used up first.
                 try disk.fill()
                 return coordinator.text.contains("free space on that disk")
@@ -82,7 +82,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full store lets its files wait, burns no attempt, and goes on by itself`()
         async throws
     {
@@ -96,7 +96,7 @@ struct DiskTests {
         ) {
             try disk.fill()
         } mend: {
-            try await eventually("a file waits for the store") {
+            try await Patience.until("a file waits for the store") {
                 try disk.fill()
                 return try await Self.waits("p1", for: "free space on that disk", cluster)
             }
@@ -112,7 +112,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a full sandbox is away, burns no attempt, and is filled when it has room`()
         async throws
     {
@@ -127,7 +127,7 @@ struct DiskTests {
             try await Self.rest("p1", cluster)
             try disk.fill()
         } mend: {
-            try await eventually("files are parked") {
+            try await Patience.until("files are parked") {
                 try await Self.waits("p1", for: "ENOSPC", cluster)
             }
             try disk.empty()
@@ -141,7 +141,7 @@ struct DiskTests {
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `what can't be written at start is said, with 69 so that a supervisor tries again`()
         async throws
     {

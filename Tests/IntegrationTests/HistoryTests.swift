@@ -9,7 +9,7 @@ import Testing
         return try GitFixture(at: folder, seed: 7, commits: commits, files: files)
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.patience))
     func `a thousand commits compare equal every twenty, with four workers`() async throws {
         let repository = try Self.fixture(1_000, 2_000)
         defer { try? FileManager.default.removeItem(atPath: repository.folder) }
@@ -18,7 +18,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.patience))
     func `as fast as it goes, with workers added and drained in the middle`() async throws {
         let repository = try Self.fixture(1_000, 2_000)
         defer { try? FileManager.default.removeItem(atPath: repository.folder) }
@@ -36,7 +36,7 @@ import Testing
     }
 
     // Trace C2.
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.patience))
     func `one worker alone brings the same tree`() async throws {
         let repository = try Self.fixture(300, 400)
         defer { try? FileManager.default.removeItem(atPath: repository.folder) }
@@ -45,7 +45,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(15)))
+    @Test(.timeLimit(.patience))
     func `this project's own history is replayed`() async throws {
         var root = URL(fileURLWithPath: #filePath)
         for _ in 0..<3 { root.deleteLastPathComponent() }

@@ -91,7 +91,7 @@ struct LoadedProducer: Sendable {
         let accepted = await book.accepted
         // An answer can be faster than the line that notes what was asked.
         var edits: [UInt64: Edit] = [:]
-        try await eventually("the book is complete") {
+        try await Patience.until("the book is complete") {
             edits = await book.edits
             return accepted.keys.allSatisfy { edits[$0] != nil }
         }

@@ -5,7 +5,7 @@ import Testing
 
 /// P8: content past the budget waits on disk only, and is written all the same.
 @Suite struct MemoryTests {
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `content beyond the memory budget waits in the journal and is read back`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 0, coordinatorFlags: ["--memory-mib", "1", "--lease-ms", "30000"])

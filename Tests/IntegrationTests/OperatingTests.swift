@@ -18,7 +18,7 @@ import Testing
         }
 
         func file(_ path: String, in state: String, code: String = "") async throws {
-            try await eventually("\(path) is \(state)") {
+            try await Patience.until("\(path) is \(state)") {
                 try await cluster.queue("p1").files.contains {
                     $0.path.text == path && $0.state == state && (code.isEmpty || $0.code == code)
                 }
@@ -30,7 +30,7 @@ import Testing
         }
 
         func rest() async throws {
-            try await eventually("nothing is left to do") {
+            try await Patience.until("nothing is left to do") {
                 try await cluster.queue("p1").counts.pending == 0
             }
         }
@@ -110,7 +110,7 @@ import Testing
             let cluster = scene.cluster
             try scene.shim.begin(.syncHangs, of: "store.db-wal")
             await scene.push("a.txt", "two")
-            try await eventually("the cause is told") {
+            try await Patience.until("the cause is told") {
                 try await cluster.queue("p1").files.contains { $0.code == "timeout" }
             }
             cluster.expectQuoted("timeout:", of: try scene.queue("a.txt"))

@@ -77,13 +77,13 @@ import Testing
         await Self.push((0..<20).map { "e\($0 % 3)/f\($0)" }, "1", load)
         await load.book.reach(41)
         var story: [StatusEvent] = []
-        try await eventually("the file has failed") {
+        try await Patience.until("the file has failed") {
             story = try await cluster.events().filter { $0.path?.text == "d1/poison" }
             return story.last?.kind == .failed
         }
         #expect(story.last?.code == "poison")
         #expect(story.last?.attempts == 3)
-        try await eventually("the others are synced") {
+        try await Patience.until("the others are synced") {
             try await cluster.queue().counts.pending == 1
         }
         let listed = try cluster.command(["failed", "list", "--project", "p1"])

@@ -9,7 +9,7 @@ import Testing
     private static let reason: Comment = "a disk in an image file needs root and loop devices"
 
     // Trace A7.
-    @Test(.enabled(if: Capability.loopDisks, reason), .timeLimit(.minutes(10)))
+    @Test(.enabled(if: Capability.loopDisks, reason), .timeLimit(.patience))
     func `what was accepted is on the disk at twenty moments under load`() async throws {
         let seed = UInt64.random(in: 1 ... .max >> 1)
         print("power cut: seed \(seed)")
@@ -63,7 +63,7 @@ import Testing
     }
 
     // Trace A7: what the test above can see.
-    @Test(.enabled(if: Capability.loopDisks, reason), .timeLimit(.minutes(5)))
+    @Test(.enabled(if: Capability.loopDisks, reason), .timeLimit(.patience))
     func `without FULL a power cut takes what was committed`() async throws {
         for (durability, isKept) in [(Durability.full, true), (.normal, false)] {
             let disk = try TestDisk.inImage(mebibytes: 32)

@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(3)),
+        .timeLimit(.patience),
         .enabled(if: python != nil, "deploy/test makes the environment and names it"))
     func `the producer pushes, and the subscriber misses nothing`()
         async throws
@@ -72,7 +72,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(3)),
+        .timeLimit(.patience),
         .enabled(if: python != nil, "deploy/test makes the environment and names it"))
     func `the producer waits for a coordinator that starts later, and shows a refusal`()
         async throws

@@ -4,7 +4,7 @@ import SyncTestKit
 import Testing
 
 /// `syncd push` as people and scripts use it.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct PushTests {
+@Suite(.serialized, .timeLimit(.patience)) struct PushTests {
     private struct Summary: Decodable {
         struct Skipped: Decodable {
             var counts: [String: Int]
@@ -288,12 +288,8 @@ import Testing
 
     /// Asks until so many edits are accepted and told to their producer.
     private static func accepted(_ cluster: DaemonCluster, count: UInt64) async throws {
-        let end = ContinuousClock.now + .seconds(120)
-        while ContinuousClock.now < end {
-            let report = try await cluster.queue("p1")
-            if report.sequence.value >= count { return }
-            try await Task.sleep(for: .milliseconds(50))
+        try await Patience.until("\(count) edits are accepted") {
+            try await cluster.queue("p1").sequence.value >= count
         }
-        throw KitError("nothing was accepted within two minutes")
     }
 }

@@ -38,7 +38,7 @@ struct ReadmeTests {
         return blocks
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `the tour works as it is written`() throws {
         let blocks = try Self.tour()
         #expect(blocks.count >= 5)

@@ -135,7 +135,7 @@ struct SettingsTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a limit that was set is kept`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 1, coordinatorFlags: ["--set", "content-mib=1", "--log-format", "json"])

@@ -5,7 +5,7 @@ import SyncTransport
 import Testing
 
 /// The status channel against real processes: whoever wants to miss nothing misses nothing.
-@Suite(.serialized, .timeLimit(.minutes(6))) struct StatusTests {
+@Suite(.serialized, .timeLimit(.patience)) struct StatusTests {
     /// What one line of `syncd status --json` says.
     struct Line: Decodable {
         var type: String

@@ -8,7 +8,7 @@ import ZeroMQ
 /// Peers that are no clients: frames without end, web pages, endless subscriptions, other machines.
 @Suite(.serialized) struct StrangerTests {
     // Trace B4.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a frame over libzmq's limit cuts that connection only, and the log names the peer`()
         async throws
     {
@@ -35,7 +35,7 @@ import ZeroMQ
     }
 
     // Trace A15.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `an HTTP POST to the intake port changes nothing`() async throws {
         let cluster = try await DaemonCluster.start(
             workers: 0, intake: FaultyProxy.freeEndpoint())
@@ -60,7 +60,7 @@ import ZeroMQ
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: ["--intake", "--worker-endpoint", "--status"])
+    @Test(.timeLimit(.patience), arguments: ["--intake", "--worker-endpoint", "--status"])
     func `an endpoint that other machines can reach is refused without --insecure`(
         _ flag: String
     ) async throws {
@@ -77,7 +77,7 @@ import ZeroMQ
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `subscriptions without end leave the status channel to the others`() async throws {
         let cluster = try await DaemonCluster.start(workers: 0)
         let context = try Context()

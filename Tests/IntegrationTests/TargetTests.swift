@@ -28,16 +28,11 @@ import Testing
                 .map { String(decoding: $0, as: UTF8.self) }
         }
 
-        /// Asks until the pool is as wanted; a minute and a half only tells a hang.
+        /// Asks until the pool is as wanted.
         func until(
             _ what: String, _ isSo: (QueueReport) async throws -> Bool
         ) async throws {
-            let end = ContinuousClock.now + .seconds(90)
-            while ContinuousClock.now < end {
-                if try await isSo(cluster.queue("p1")) { return }
-                try await Task.sleep(for: .milliseconds(20))
-            }
-            throw KitError("it did not become so: \(what)")
+            try await Patience.until(what) { try await isSo(cluster.queue("p1")) }
         }
 
         func state(of target: TargetURL) async throws -> String? {
@@ -79,7 +74,7 @@ import Testing
     }
 
     // Trace B1.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a thousand files that wait for a missing root burn no attempt`() async throws {
         try await withScene { scene in
             let root = scene.cluster.sandboxes
@@ -106,7 +101,7 @@ import Testing
     }
 
     // Trace C9: removed while running, found with no edit coming in.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a sandbox that is removed is filled again with no edit coming in`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -124,7 +119,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a sandbox whose marker is removed is filled again`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -139,7 +134,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `an older copy put in the place of a sandbox is brought up to date`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -166,7 +161,7 @@ import Testing
     }
 
     // Trace B6: the machine was restarted, files that were not fsynced are empty.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `after another boot emptied files are repaired and flush waits for it`() async throws {
         try await withScene(workers: 1) { scene in
             await scene.push(Self.files)
@@ -190,7 +185,7 @@ import Testing
     }
 
     // Trace B12.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `two sandboxes converge, and each is seen for itself`() async throws {
         let second = try #require(TargetURL("local:second"))
         try await withScene { scene in
@@ -221,7 +216,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `sandboxes come and go by command`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)
@@ -256,7 +251,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `hydrate repairs what somebody else has changed`() async throws {
         try await withScene { scene in
             await scene.push(Self.files)

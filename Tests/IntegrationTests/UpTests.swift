@@ -30,12 +30,12 @@ import Testing
 
     /// Waits until none of these processes is left.
     private static func gone(_ pids: [pid_t]) async throws {
-        try await eventually("children are gone") {
+        try await Patience.until("children are gone") {
             pids.allSatisfy { !ProcessTable.isAlive($0) }
         }
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a child that dies is started again, and nothing is lost`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "30000"])
         try await Self.push(["a": "1", "b": "1"], cluster)
@@ -63,7 +63,7 @@ import Testing
     }
 
     // Trace B2.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker stopped inside a store transaction is killed, and its files go on`()
         async throws
     {
@@ -72,7 +72,7 @@ import Testing
         let keeping = Task { await load.keep() }
         let anchor = MachineCluster.put("anchor", "0")
         await load.book.pushed(await load.producer.submit(anchor), anchor)
-        try await eventually("the anchor is stored") {
+        try await Patience.until("the anchor is stored") {
             FileManager.default.fileExists(atPath: cluster.sandboxes + "/p1/anchor")
         }
         let pushing = Task { await load.push(1...6_000) }
@@ -81,7 +81,7 @@ import Testing
         print("up: worker \(stopped.pid) is stopped and holds the store")
         try await Self.gone([stopped.pid])
         print("up: it was killed \(ContinuousClock.now - since) later")
-        try await eventually("its end is told") {
+        try await Patience.until("its end is told") {
             cluster.supervisor?.text.contains("worker killed") ?? false
         }
         for part in ["worker expelled", "worker killed"] {
@@ -113,7 +113,7 @@ import Testing
         for round in 0..<5_000 {
             let worker = try await cluster.worker("worker-\(round % 2 + 1)")
             kill(worker.pid, SIGSTOP)
-            try await eventually("it is stopped") {
+            try await Patience.until("it is stopped") {
                 ProcessTable.isStopped(worker.pid) || !ProcessTable.isAlive(worker.pid)
             }
             do throws(StoreError) {
@@ -128,7 +128,7 @@ import Testing
         throw KitError("no worker was caught inside a transaction")
     }
 
-    @Test(.timeLimit(.minutes(5)), arguments: [SIGTERM, SIGINT])
+    @Test(.timeLimit(.patience), arguments: [SIGTERM, SIGINT])
     func `one signal drains everything and ends with 0`(signal: Int32) async throws {
         let cluster = try await DaemonCluster.up(workers: 3)
         let texts = Dictionary(uniqueKeysWithValues: (0..<200).map { ("f\($0)", "1") })
@@ -147,7 +147,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a second signal does not wait for a worker that can't drain`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "60000"])
         try await Self.push(["a": "1"], cluster)
@@ -156,7 +156,7 @@ import Testing
         let stuck = try await cluster.worker("worker-1")
         kill(stuck.pid, SIGSTOP)
         kill(up.pid, SIGTERM)
-        try await eventually("it drains") { up.text.contains("workers drain first") }
+        try await Patience.until("it drains") { up.text.contains("workers drain first") }
         #expect(ProcessTable.isAlive(stuck.pid) && up.process.isRunning)
         kill(up.pid, SIGTERM)
         #expect(try await up.ending() == 1)
@@ -167,7 +167,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker that can't tell anybody ends at the second signal`() async throws {
         let cluster = try await DaemonCluster.start(workers: 1)
         try await Self.push(["a": "1"], cluster)
@@ -175,7 +175,7 @@ import Testing
         cluster.crashCoordinator()
         let worker = try #require(cluster.workers["w0"])
         kill(worker.pid, SIGTERM)
-        try await eventually("it drains") { worker.text.contains("draining") }
+        try await Patience.until("it drains") { worker.text.contains("draining") }
         #expect(worker.process.isRunning)
         kill(worker.pid, SIGTERM)
         #expect(try await worker.ending() == 1)
@@ -184,7 +184,7 @@ import Testing
     }
 
     // Trace C11.
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `children end when their parent is killed, and the place is free again`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2)
         try await Self.push(["a": "1"], cluster)
@@ -200,7 +200,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a second up in the same directory says who holds it and harms nothing`() async throws {
         let cluster = try await DaemonCluster.up(workers: 1)
         try await Self.push(["a": "1"], cluster)
@@ -226,7 +226,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a worker whose label was taken is not started again`() async throws {
         let cluster = try await DaemonCluster.up(workers: 2)
         try await Self.push(["a": "1"], cluster)
@@ -234,14 +234,14 @@ import Testing
         let former = try await cluster.worker("worker-1")
         try cluster.startWorker("worker-1")
         try await Self.gone([former.pid])
-        try await eventually("the log tells") { up.text.contains("it is not started again") }
+        try await Patience.until("the log tells") { up.text.contains("it is not started again") }
         try await Self.push(["a": "2", "b": "2", "c": "2"], cluster)
         try await cluster.flush()
         #expect(cluster.children("worker").map { $0.value(of: "--id") } == ["worker-2"])
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a configuration that can't work ends up at once`() async throws {
         let cluster = try await DaemonCluster.up(workers: 1)
         try await Self.push(["a": "1"], cluster)

@@ -53,7 +53,7 @@ import Testing
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `waiting for its turn`() async throws {
         try await withCluster(workers: 0) { cluster, producer, book in
             for text in ["one", "two", "three"] { await Self.push(text, producer, book) }
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `in flight with a worker that is stopped`() async throws {
         try await withCluster(workers: 1) { cluster, producer, book in
             await Self.push("zero", producer, book)
@@ -80,7 +80,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `waiting for a retry`() async throws {
         try await withCluster(workers: 1, flags: ["--retry-ms", "60000,60000,60000"]) {
             cluster, producer, book in
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `failed for good, until a newer edit comes`() async throws {
         try await withCluster(workers: 1) { cluster, producer, book in
             await Self.push("zero", to: "x/f", producer, book)
@@ -115,7 +115,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `waiting for a target that is away`() async throws {
         try await withCluster(workers: 1) { cluster, producer, book in
             // Before the first write: later on, open stage directories would go on working below

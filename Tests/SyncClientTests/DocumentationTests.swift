@@ -4,7 +4,7 @@ import SyncTestKit
 import Testing
 
 /// The article's examples are code that compiles and runs.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct DocumentationTests {
+@Suite(.serialized, .timeLimit(.patience)) struct DocumentationTests {
     private static func lines(_ path: String) throws -> [String] {
         var root = URL(fileURLWithPath: #filePath)
         for _ in 0..<3 { root.deleteLastPathComponent() }

@@ -4,7 +4,7 @@ import SyncTestKit
 import Testing
 
 /// Edits through the library, against real processes.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct EditTests {
+@Suite(.serialized, .timeLimit(.patience)) struct EditTests {
     @Test func `an edit is accepted, then synced under its version`() async throws {
         try await withClient { client, cluster in
             let first = try await client.editFile("src/a.txt", text: "one")

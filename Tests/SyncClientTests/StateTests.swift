@@ -5,7 +5,7 @@ import SyncTestKit
 import Testing
 
 /// Loading state and error of each file, queue, flush, and events.
-@Suite(.serialized, .timeLimit(.minutes(5))) struct StateTests {
+@Suite(.serialized, .timeLimit(.patience)) struct StateTests {
     @Test func `a file is syncing until it is visible`() async throws {
         try await withClient(workers: 0) { client, cluster in
             let states = await client.fileStates()

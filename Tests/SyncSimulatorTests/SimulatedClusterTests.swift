@@ -17,6 +17,20 @@ import Testing
         }
     }
 
+    @Test func `a failing scenario is cut down to little that breaks the same promise`() {
+        var scenario = Scenario(seed: 5)
+        scenario.duration = 4 * .second
+        // Nothing is at rest in the moment in which the input stops.
+        scenario.restMax = 0
+        let small = Shrinker.shrink(scenario)
+        #expect(small.seed == scenario.seed)
+        #expect(small.faults.isEmpty)
+        #expect(small.workerCount == 1)
+        #expect(small.producerCount == 1)
+        #expect(small.duration < scenario.duration)
+        #expect(SimulatedCluster(small).run()?.promise == .rest)
+    }
+
     @Test func `a scenario is the same for the same seed`() {
         let first = Scenario(seed: 42)
         let second = Scenario(seed: 42)

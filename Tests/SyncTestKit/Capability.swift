@@ -43,6 +43,16 @@ package enum Capability {
         }
     }
 
+    /// Namespaces of their own for mounts, networks with rules, and processes.
+    package static let namespaces = tried("namespaces") {
+        try SystemTool.run(
+            "setpriv",
+            [
+                "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--kill-child",
+                "--mount-proc", "bash", "-c", "ip link set lo up && iptables -w -n -L",
+            ])
+    }
+
     private static func tried(_ what: String, _ attempt: () throws -> Void) -> Bool {
         do {
             try attempt()

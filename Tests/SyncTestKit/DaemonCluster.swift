@@ -29,8 +29,13 @@ package final class DaemonCluster: @unchecked Sendable {
         /// Waits for the end of a process that ends by itself; tells the exit code.
         package func ending(within limit: Duration = .seconds(120)) async throws -> Int32 {
             let process = process
-            try await eventually("process \(pid) ends", within: limit) { !process.isRunning }
-            return process.terminationReason == .exit
+            try await Patience.until("process \(pid) ends", within: limit) { !process.isRunning }
+            return status
+        }
+
+        /// The exit code of one that has ended; a signal's number below 0 if that ended it.
+        package var status: Int32 {
+            process.terminationReason == .exit
                 ? process.terminationStatus : -process.terminationStatus
         }
 
@@ -55,6 +60,8 @@ package final class DaemonCluster: @unchecked Sendable {
         package var sandboxes: String?
         /// Endpoint of the intake.
         package var intake: String?
+        /// Endpoint that the coordinator binds for workers, and the one that they connect to.
+        package var workers: (bound: String, reached: String)?
 
         /// Everything below the cluster's folder.
         package init(
@@ -87,7 +94,7 @@ package final class DaemonCluster: @unchecked Sendable {
     private let loop: SocketLoop
 
     package var intake: String { places.intake ?? "ipc://\(folder.path)/i" }
-    package var workerEndpoint: String { "ipc://\(folder.path)/w" }
+    package var workerEndpoint: String { places.workers?.reached ?? "ipc://\(folder.path)/w" }
     package var status: String { "ipc://\(folder.path)/s" }
     package var storeFile: String { (places.store ?? folder.path) + "/store.db" }
     package var journalFile: String { (places.journal ?? folder.path) + "/journal.db" }
@@ -139,10 +146,10 @@ package final class DaemonCluster: @unchecked Sendable {
         return cluster
     }
 
-    /// Makes the folders; nothing is started.
+    /// Makes the folders; starts nothing.
     package init(
-        folder: URL?, places: Places = Places(), coordinatorFlags: [String],
-        workerFlags: [String]
+        folder: URL?, places: Places = Places(), coordinatorFlags: [String] = [],
+        workerFlags: [String] = []
     ) throws {
         LeakWatch.begin()
         self.places = places
@@ -165,19 +172,25 @@ package final class DaemonCluster: @unchecked Sendable {
         coordinator = try spawn(
             [
                 "coordinator", "--journal", "sqlite:\(journalFile)", "--intake", intake,
-                "--worker-endpoint", workerEndpoint, "--status", status,
+                "--worker-endpoint", places.workers?.bound ?? workerEndpoint, "--status", status,
             ] + coordinatorFlags, environment: environment)
     }
 
+    /// Starts a worker.
+    ///
+    /// - Parameters:
+    ///   - endpoint: Where it finds the coordinator, if not where the others do.
+    ///   - launcher: Words of a command that becomes the worker, `nsenter` for instance.
     @discardableResult
     package func startWorker(
-        _ label: String, flags: [String] = [], environment: [String: String] = [:]
+        _ label: String, flags: [String] = [], environment: [String: String] = [:],
+        endpoint: String? = nil, launcher: [String] = []
     ) throws -> Child {
         let child = try spawn(
             [
-                "worker", "--coordinator", workerEndpoint, "--store", "sqlite:\(storeFile)",
-                "--local-root", sandboxes, "--id", label,
-            ] + workerFlags + flags, environment: environment)
+                "worker", "--coordinator", endpoint ?? workerEndpoint,
+                "--store", "sqlite:\(storeFile)", "--local-root", sandboxes, "--id", label,
+            ] + workerFlags + flags, environment: environment, launcher: launcher)
         workers[label] = child
         return child
     }
@@ -190,6 +203,9 @@ package final class DaemonCluster: @unchecked Sendable {
     package func crashWorker(_ label: String) {
         workers.removeValue(forKey: label)?.crash()
     }
+
+    /// Leaves a worker to its caller: it is ended no more with the cluster.
+    package func forgetWorker(_ label: String) { workers[label] = nil }
 
     package func drainWorker(_ label: String) -> Int32? {
         workers.removeValue(forKey: label)?.drain()
@@ -220,7 +236,7 @@ package final class DaemonCluster: @unchecked Sendable {
     package func pause() async throws {
         let pids = pids
         for pid in pids { kill(pid, SIGSTOP) }
-        try await eventually("everything is stopped") {
+        try await Patience.until("everything is stopped") {
             pids.allSatisfy { ProcessTable.isStopped($0) }
         }
     }
@@ -245,12 +261,16 @@ package final class DaemonCluster: @unchecked Sendable {
     }
 
     private func spawn(
-        _ arguments: [String], environment: [String: String] = [:]
+        _ arguments: [String], environment: [String: String] = [:], launcher: [String] = []
     ) throws -> Child {
         childCount += 1
         let process = Process()
         process.executableURL = try Self.binary
         process.arguments = arguments
+        if !launcher.isEmpty {
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = launcher + [try Self.binary.path] + arguments
+        }
         process.environment = ProcessInfo.processInfo.environment
             .filter { !$0.key.hasPrefix("SYNCD_") }
         let log = folder.appendingPathComponent("log-\(childCount)-\(arguments[0])")
@@ -303,8 +323,8 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Waits until so many workers have joined: one that finds no local root at its start ends.
     package func joined(_ count: Int = 1) async throws {
-        while try await queue().workers.count(where: { $0.state == "live" }) < count {
-            await Task.yield()
+        try await Patience.until("\(count) workers have joined") {
+            try await queue().workers.count { $0.state == "live" } >= count
         }
     }
 

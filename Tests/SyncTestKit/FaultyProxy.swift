@@ -34,6 +34,7 @@ package final class FaultyProxy: @unchecked Sendable {
     private var acceptedCount = 0
     private var brokenCount = 0
     private var isStopping = false
+    private var heldMicroseconds: UInt32 = 0
 
     /// Listens on a free port.
     ///
@@ -90,6 +91,11 @@ package final class FaultyProxy: @unchecked Sendable {
     /// Breaks every connection that stands now.
     package func breakAll() {
         lock.withLock { for connection in connections { shut(connection) } }
+    }
+
+    /// Holds what arrives from now on for so long before it goes on.
+    package func hold(milliseconds: UInt32) {
+        lock.withLock { heldMicroseconds = milliseconds * 1_000 }
     }
 
     private func start(_ body: @escaping @Sendable () -> Void) {
@@ -159,7 +165,8 @@ package final class FaultyProxy: @unchecked Sendable {
         while true {
             let count = recv(source, &buffer, buffer.count, 0)
             if count <= 0 { break }
-            let allowed = lock.withLock { spend(count, of: connection) }
+            let (allowed, held) = lock.withLock { (spend(count, of: connection), heldMicroseconds) }
+            if held > 0 { usleep(held) }
             var sent = 0
             while sent < allowed {
                 let more = buffer[sent..<allowed].withUnsafeBytes {

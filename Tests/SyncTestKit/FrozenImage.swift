@@ -1,29 +1,5 @@
 package import Foundation
 
-/// Runs one of the system's own tools; a test that needs it must be allowed to.
-package enum SystemTool {
-    /// Runs a tool to its end.
-    ///
-    /// - Throws: What it printed, when it failed.
-    package static func run(_ name: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [name] + arguments
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw KitError(
-                "\(name) \(arguments.joined(separator: " ")) failed: "
-                    + String(decoding: data, as: UTF8.self))
-        }
-    }
-}
-
 /// A file system of its own, in a file, that can be frozen: whoever writes hangs until it is
 /// thawed.
 ///
@@ -70,7 +46,7 @@ package final class FrozenImage {
         isMounted = false
         try? thaw()
         // Lazily: a process that is being ended may still hold files.
-        try? SystemTool.run("umount", ["-l", mountPoint])
+        _ = try? SystemTool.run("umount", ["-l", mountPoint])
         try? FileManager.default.removeItem(at: image)
     }
 }
@@ -98,6 +74,6 @@ package final class BindMount {
     package func close() {
         guard isMounted else { return }
         isMounted = false
-        try? SystemTool.run("umount", ["-l", place])
+        _ = try? SystemTool.run("umount", ["-l", place])
     }
 }

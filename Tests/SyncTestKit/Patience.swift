@@ -1,4 +1,5 @@
-import Foundation
+internal import Foundation
+package import Testing
 
 /// How long a test waits for what must come, before it says that it hangs.
 ///
@@ -21,12 +22,28 @@ package enum Patience {
         _ what: String, within wait: Duration = .seconds(120),
         _ condition: () async throws -> Bool
     ) async throws {
+        try await value(what, within: wait) { try await condition() ? () : nil }
+    }
+
+    /// Asks until there is an answer.
+    ///
+    /// - Throws: ``KitError`` that names what was waited for, when the patience is over.
+    package static func value<Value>(
+        _ what: String, within wait: Duration = .seconds(120),
+        _ look: () async throws -> Value?
+    ) async throws -> Value {
         let end = ContinuousClock.now + stretched(wait)
-        while try await !condition() {
+        while true {
+            if let value = try await look() { return value }
             guard ContinuousClock.now < end else {
                 throw KitError("waited \(stretched(wait)) in vain until \(what)")
             }
             try await Task.sleep(for: .milliseconds(10))
         }
     }
+}
+
+extension TimeLimitTrait.Duration {
+    /// After how long a test is said to hang; no measure of speed, which is the machine's affair.
+    package static var patience: Self { .minutes(15 * Patience.factor) }
 }

@@ -20,11 +20,16 @@ package enum ProcessTable {
     }
 
     /// Living children of a process.
-    package static func children(of parent: pid_t) -> [Entry] {
+    package static func children(of parent: pid_t) -> [Entry] { entries { $0 == parent } }
+
+    /// Everything that lives.
+    package static func all() -> [Entry] { entries { _ in true } }
+
+    private static func entries(_ isWanted: (pid_t) -> Bool) -> [Entry] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return names.compactMap { name -> Entry? in
             guard let pid = pid_t(name), let fields = stat("/proc/\(name)/stat"),
-                fields.parent == parent, fields.state != "Z"
+                isWanted(fields.parent), fields.state != "Z"
             else { return nil }
             return Entry(pid: pid, arguments: arguments(of: pid))
         }.sorted { $0.pid < $1.pid }
@@ -72,17 +77,5 @@ package enum ProcessTable {
         guard let handle = FileHandle(forReadingAtPath: file) else { return nil }
         defer { try? handle.close() }
         return (try? handle.readToEnd()).map { [UInt8]($0) }
-    }
-}
-
-/// Asks again and again until a condition holds; throws after a limit that only tells a hang.
-package func eventually(
-    _ condition: String, within limit: Duration = .seconds(120),
-    _ holds: () async throws -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while try await !holds() {
-        if ContinuousClock.now > end { throw KitError("not within \(limit): \(condition)") }
-        try await Task.sleep(for: .milliseconds(5))
     }
 }

@@ -26,7 +26,7 @@ extension DaemonCluster {
         _ label: String, otherThan former: pid_t? = nil
     ) async throws -> ProcessTable.Entry {
         var found: ProcessTable.Entry?
-        try await eventually("\(label) runs") {
+        try await Patience.until("\(label) runs") {
             found = children("worker").first { entry in
                 entry.value(of: "--id") == label && entry.pid != former
             }

@@ -19,10 +19,13 @@ package final class TestDisk: Sendable {
 
     // MARK: In memory
 
-    /// A disk in memory of so many bytes.
-    package static func inMemory(byteCount: Int) throws -> TestDisk {
-        let path = try folder("disk")
-        try run("mount", ["-t", "tmpfs", "-o", "size=\(byteCount),mode=0755", "tmpfs", path])
+    /// A disk in memory of so many bytes, at a path that is made if it is missing.
+    package static func inMemory(byteCount: Int, at place: String? = nil) throws -> TestDisk {
+        let path = try place ?? folder("disk")
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true)
+        try SystemTool.run(
+            "mount", ["-t", "tmpfs", "-o", "size=\(byteCount),mode=0755", "tmpfs", path])
         return TestDisk(path: path, image: nil)
     }
 
@@ -58,7 +61,7 @@ package final class TestDisk: Sendable {
 
     /// Has nothing be written any more, or something again.
     package func remount(isReadOnly: Bool) throws {
-        try Self.run("mount", ["-o", "remount,\(isReadOnly ? "ro" : "rw")", path])
+        try SystemTool.run("mount", ["-o", "remount,\(isReadOnly ? "ro" : "rw")", path])
     }
 
     // MARK: In an image file
@@ -72,7 +75,7 @@ package final class TestDisk: Sendable {
         guard FileManager.default.createFile(atPath: image, contents: nil),
             truncate(image, mebibytes << 20) == 0
         else { throw KitError("no image: \(String(cString: strerror(errno)))") }
-        try run(
+        try SystemTool.run(
             "mkfs.ext4",
             [
                 "-q", "-F", "-i", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0", image,
@@ -89,7 +92,7 @@ package final class TestDisk: Sendable {
         let copy = try Self.folder("copy") + "/disk"
         for _ in 0..<20 {
             let before = try writeCount()
-            try Self.run("cp", ["--sparse=always", image, copy])
+            try SystemTool.run("cp", ["--sparse=always", image, copy])
             if try writeCount() == before { return try Self.mounted(copy) }
         }
         throw KitError("the disk is written to although nobody uses it")
@@ -97,13 +100,13 @@ package final class TestDisk: Sendable {
 
     private static func mounted(_ image: String) throws -> TestDisk {
         let path = try folder("disk")
-        try run("mount", ["-o", "loop,commit=600", image, path])
+        try SystemTool.run("mount", ["-o", "loop,commit=600", image, path])
         return TestDisk(path: path, image: image)
     }
 
     /// How many writes reached the device.
     private func writeCount() throws -> String {
-        let device = try Self.run("findmnt", ["-n", "-o", "SOURCE", "--mountpoint", path])
+        let device = try SystemTool.run("findmnt", ["-n", "-o", "SOURCE", "--mountpoint", path])
             .trimmingCharacters(in: .whitespacesAndNewlines)
         let name = URL(fileURLWithPath: device).lastPathComponent
         let statistics = try String(contentsOfFile: "/sys/block/\(name)/stat", encoding: .utf8)
@@ -130,26 +133,5 @@ package final class TestDisk: Sendable {
         try FileManager.default.createDirectory(
             atPath: path, withIntermediateDirectories: true)
         return path
-    }
-
-    @discardableResult
-    private static func run(_ command: String, _ arguments: [String]) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = [command] + arguments
-        // Where administrators' commands lie is not in everybody's path.
-        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let text = String(
-            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else {
-            throw KitError("\(command) \(arguments.joined(separator: " ")): \(text)")
-        }
-        return text
     }
 }

@@ -26,7 +26,7 @@ import ZeroMQ
 
     private static let queue = ["syncd/1", "QUEUE", "after", ""].map { Frame($0) }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `a message over the limits gets its answer and its connection lives on`() async throws {
         try await Self.withHost { host, context in
             let client = try RawClient(to: host.intake, in: context)
@@ -51,7 +51,7 @@ import ZeroMQ
     }
 
     // Trace C1.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `answers to a client that does not read are dropped and counted`() async throws {
         try await Self.withHost { host, context in
             let deaf = try RawClient(
@@ -73,7 +73,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `a REQ that asks again takes the answer to its last question`() async throws {
         try await Self.withHost { host, context in
             let client = try RawClient(
@@ -89,7 +89,7 @@ import ZeroMQ
     }
 
     // Trace A14.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `every subscription is answered by a mark under its own prefix`() async throws {
         try await Self.withHost { host, context in
             let first = try RawClient(to: host.status, in: context, kind: .xsub)
@@ -109,7 +109,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `a prefix that cuts a character hears its events`() async throws {
         try await Self.withHost { host, context in
             let monitor = try RawClient(to: host.status, in: context, kind: .xsub)
@@ -122,7 +122,7 @@ import ZeroMQ
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `junk, endless and countless subscriptions disturb nobody`() async throws {
         try await Self.withHost { host, context in
             let good = try RawClient(to: host.status, in: context, kind: .xsub)

@@ -6,7 +6,7 @@ import ZeroMQ
 @testable import SyncTransport
 
 /// Publisher and subscribers over a real socket.
-@Suite(.timeLimit(.minutes(2))) struct StatusChannelTests {
+@Suite(.timeLimit(.patience)) struct StatusChannelTests {
     /// A publisher and the numbers that its marks tell.
     private actor Host: SocketLoopClient {
         nonisolated let loop: SocketLoop

@@ -36,7 +36,8 @@ package struct LeaseTable: Sendable {
 
     /// Incarnations whose deadline has passed, in order.
     package func expired(at now: Instant) -> [Incarnation] {
-        deadlines.filter { $0.value <= now }.keys.sorted { $0.count < $1.count }
+        guard let next = nextDeadline, next <= now else { return [] }
+        return deadlines.filter { $0.value <= now }.keys.sorted { $0.count < $1.count }
     }
 
     /// The next deadline; nil when nobody holds a lease.

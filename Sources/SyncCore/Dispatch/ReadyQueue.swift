@@ -43,6 +43,9 @@ package struct ReadyQueue: Sendable {
     /// Entries of one project, void ones included.
     package func count(of project: ProjectName) -> Int { heaps[project]?.count ?? 0 }
 
+    /// The lowest entry of each project, void ones included.
+    package var first: [ProjectName: ReadyEntry] { heaps.compactMapValues(\.min) }
+
     /// Adds an entry.
     package mutating func push(_ entry: ReadyEntry, project: ProjectName) {
         if heaps[project] == nil { round.append(project) }

@@ -55,6 +55,9 @@ package struct TargetBoard: Sendable {
     /// Whether a target answers, as far as is known.
     package func isWell(_ target: TargetURL) -> Bool { absences[target] == nil }
 
+    /// Whether every target answers.
+    package var isAllWell: Bool { absences.isEmpty }
+
     /// What is known of a target that is away.
     package func absence(of target: TargetURL) -> Absence? { absences[target] }
 
@@ -126,6 +129,7 @@ package struct TargetBoard: Sendable {
             absences[target]?.silent.insert(prober)
             absences[target]?.prober = nil
         }
+        if absences.isEmpty { return [] }
         return absences.filter { $0.value.prober == nil && $0.value.probeAt <= now }.keys.sorted()
     }
 
@@ -168,7 +172,7 @@ package struct TargetBoard: Sendable {
 
     /// When the next probe is due; nil when none is.
     package var nextDeadline: Instant? {
-        absences.values.compactMap { $0.prober == nil ? $0.probeAt : $0.probeUntil }.min()
+        absences.values.lazy.compactMap { $0.prober == nil ? $0.probeAt : $0.probeUntil }.min()
     }
 }
 
@@ -200,6 +204,7 @@ struct MarkerChecks: Sendable {
 
     /// Targets whose marker is to be read now; whoever has not answered the last time is avoided.
     mutating func due(at now: Instant, every interval: Duration) -> [TargetURL] {
+        guard let next = nextDeadline, next <= now else { return [] }
         let due = checks.filter { $0.value.dueAt <= now }.keys.sorted()
         for target in due {
             checks[target]?.dueAt = now + interval
@@ -238,5 +243,5 @@ struct MarkerChecks: Sendable {
         }
     }
 
-    var nextDeadline: Instant? { checks.values.map(\.dueAt).min() }
+    var nextDeadline: Instant? { checks.values.lazy.map(\.dueAt).min() }
 }

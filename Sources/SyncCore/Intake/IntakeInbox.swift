@@ -1,20 +1,5 @@
 import DequeModule
 
-/// A part of an EDIT message, as one turn takes it.
-struct EditPart: Sendable {
-    let route: ClientRoute
-    let project: ProjectName
-    let producer: ProducerID
-    let items: ArraySlice<EditItem>
-    /// Names the message among all of this process.
-    let message: UInt64
-    /// Whether the message has no further part: then it is answered.
-    let isLast: Bool
-
-    /// Bytes of content.
-    var byteCount: Int { items.reduce(0) { $0 + $1.byteCount } }
-}
-
 /// What waits for the next turn: edits project by project, everything else as it came.
 ///
 /// Edits leave by deficit round robin (Shreedhar and Varghese, 1995): each project in turn may take
@@ -44,7 +29,7 @@ struct IntakeInbox: Sendable {
         var deficit = 0
     }
 
-    private var others: Deque<CoordinatorMachine.Input> = []
+    private var others: Deque<TurnInput> = []
     private var lines: [ProjectName: Line] = [:]
     /// Projects that had nothing waiting; they go before the round, once.
     private var fresh: Deque<ProjectName> = []
@@ -69,18 +54,18 @@ struct IntakeInbox: Sendable {
     }
 
     /// Whether something other than edits waits that is so.
-    func contains(where predicate: (CoordinatorMachine.Input) -> Bool) -> Bool {
+    func contains(where predicate: (TurnInput) -> Bool) -> Bool {
         others.contains(where: predicate)
     }
 
     /// Adds something that is no edit.
-    mutating func append(_ input: CoordinatorMachine.Input) {
+    mutating func append(_ input: TurnInput) {
         orderedCount += input.orderedCount
         others.append(input)
     }
 
     /// Puts back what a turn had taken, edits excepted.
-    mutating func prepend(contentsOf inputs: [CoordinatorMachine.Input]) {
+    mutating func prepend(contentsOf inputs: [TurnInput]) {
         for input in inputs { orderedCount += input.orderedCount }
         others.prepend(contentsOf: inputs)
     }
@@ -134,7 +119,7 @@ struct IntakeInbox: Sendable {
     }
 
     /// Takes the next that is to be staged: what is no edit first, then edits by the round.
-    mutating func popFirst() -> CoordinatorMachine.Input? {
+    mutating func popFirst() -> TurnInput? {
         if let other = others.popFirst() {
             orderedCount -= other.orderedCount
             return other
@@ -194,22 +179,6 @@ struct IntakeInbox: Sendable {
     private mutating func leaveRound() { _ = fresh.popFirst() ?? round.popFirst() }
 }
 
-extension CoordinatorMachine.Input {
-    /// Entries of the failed list that it names.
-    var orderedCount: Int {
-        guard case .order(_, let order) = self else { return 0 }
-        return order.items.count
-    }
-}
-
-extension EditItem {
-    /// Bytes of content; 0 when it was refused already.
-    var byteCount: Int {
-        guard case .success(let edit) = edit else { return 0 }
-        return edit.change.byteCount
-    }
-}
-
 /// Which projects had something to do of late, and which of them flood the others.
 ///
 /// Alone, a project gets big turns and the whole credit of its targets, and so do projects that all
@@ -238,7 +207,9 @@ struct ActiveProjects: Sendable {
 
     /// Forgets who had nothing to do of late.
     mutating func forget(at now: Instant) {
-        guard seen.count > 1 else { return }
+        guard seen.count > 1, seen.values.contains(where: { now - $0 >= Self.memory }) else {
+            return
+        }
         seen = seen.filter { now - $0.value < Self.memory }
     }
 

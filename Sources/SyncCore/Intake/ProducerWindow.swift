@@ -115,10 +115,10 @@ package struct ProducerWindow: Sendable {
 
     /// Remembers an acceptance.
     ///
-    /// - Returns: Sequences of acceptances that the window forgot because it moved on; nil when the
-    ///   number lies below it and is not remembered.
-    package mutating func accept(_ record: AcceptedNumber) -> [EditSequence]? {
-        guard record.number >= low else { return nil }
+    /// - Returns: Sequences of acceptances that the window forgot because it moved on, of this one
+    ///   when it has moved past it already, of one that it takes the place of (adoption).
+    package mutating func accept(_ record: AcceptedNumber) -> [EditSequence] {
+        guard record.number >= low else { return [record.sequence] }
         var forgotten: [EditSequence] = []
         if record.number >= low + Self.length {
             let newLow = record.number - Self.length + 1
@@ -132,8 +132,9 @@ package struct ProducerWindow: Sendable {
         }
         let place = Int(record.number - low)
         while slots.count <= place { slots.append(nil) }
+        if let former = slots[place] { forgotten.append(former.sequence) }
         slots[place] = record
-        if newest[record.fileHash].map({ $0.number < record.number }) ?? true {
+        if newest[record.fileHash].map({ $0.number <= record.number }) ?? true {
             newest[record.fileHash] = (record.number, record.sequence)
         }
         return forgotten

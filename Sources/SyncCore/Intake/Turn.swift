@@ -108,7 +108,9 @@ struct Turn: Sendable {
     var projectAnswers: [ProjectAnswer] = []
     var flushes: [(route: ClientRoute, project: ProjectName, prefix: String)] = []
     /// Inputs other than edits: they are staged again when the commit fails.
-    var kept: [CoordinatorMachine.Input] = []
+    var kept: [TurnInput] = []
+    /// Whether a store is taken over.
+    var isAdopting = false
     var transaction: JournalTransaction
     var pendingFiles = 0
     var pendingBytes = 0
@@ -134,6 +136,13 @@ struct Turn: Sendable {
         }
         let key = ProducerKey(project: event.project, producer: id.producer)
         ends.append((key, id.number, end))
+    }
+
+    /// Stages an event that is no end of its edit for whoever waits for it.
+    mutating func tellOnly(_ event: StatusEvent) {
+        var event = event
+        event.time = time
+        events.append(event)
     }
 
     /// Stages a change of one target's record.

@@ -12,6 +12,7 @@ extension CoordinatorMachine {
     /// Workers take turns, one file each, and another one begins each time: who comes first by name
     /// must not use up a target's credit alone.
     mutating func dispatch(at now: Instant) {
+        if arriving.isEmpty, placed.isEmpty { return }
         let workers = membership.assignable
         guard !workers.isEmpty else { return }
         // A flood gets few files at a time beside a quiet project, whose keystroke waits for the
@@ -23,6 +24,7 @@ extension CoordinatorMachine {
         guard !labels.isEmpty else { return }
         dispatchTurn = (dispatchTurn + 1) % labels.count
         var turns = Array(labels[dispatchTurn...] + labels[..<dispatchTurn])
+        var unloads = unloadCount
         var batches: [Incarnation: [Assignment]] = [:]
         while !turns.isEmpty {
             var next: [WorkerLabel] = []
@@ -32,19 +34,24 @@ extension CoordinatorMachine {
                 else { continue }
                 next.append(label)
             }
+            // Room to read contents back came up: others may have waited for it alone.
+            if next.isEmpty, unloads != unloadCount {
+                unloads = unloadCount
+                next = labels
+            }
             turns = next
         }
         for (incarnation, batch) in batches { send(batch, to: incarnation) }
     }
 
     private mutating func place(among workers: [WorkerLabel: Incarnation]) {
+        guard !arriving.isEmpty else { return }
         let labels = Array(workers.keys)
         var schemes: [WorkerLabel: [String]] = [:]
         for (label, incarnation) in workers {
             schemes[label] = membership[incarnation]?.record.schemes ?? []
         }
         var moves = 0
-        guard !arriving.isEmpty else { return }
         var queue = arriving.removeFirst()
         defer { if !queue.isEmpty { arriving.insert(queue, at: 0) } }
         while moves < Self.placementsMax {
@@ -70,7 +77,7 @@ extension CoordinatorMachine {
         }
     }
 
-    private func admission(of entry: ReadyEntry) -> ReadyQueue.Admission {
+    func admission(of entry: ReadyEntry) -> ReadyQueue.Admission {
         let slot = files[entry.index]
         return slot.stamp == entry.stamp && slot.phase == .ready && !slot.isStaged ? .go : .void
     }
@@ -131,7 +138,7 @@ extension CoordinatorMachine {
         for index: FileIndex, project: ProjectName, _ incarnation: Incarnation
     ) -> Bool {
         guard let member = membership[incarnation] else { return false }
-        let limit = min(settings.workerAssignmentsMax, max(member.capacity, 1))
+        let limit = limit(of: member)
         let own = member.projects[project] ?? 0
         let others = member.holds.count - own
         guard own < max((limit - others) / 2, own == 0 && others < limit ? 1 : 0) else {
@@ -142,10 +149,24 @@ extension CoordinatorMachine {
         if !member.holds.isEmpty, member.byteCount + bytes > settings.workerBytesMax {
             return false
         }
+        return hasTargetCredit(project)
+    }
+
+    /// Files that a worker may have in hand.
+    func limit(of member: Member) -> Int {
+        min(settings.workerAssignmentsMax, max(member.capacity, 1))
+    }
+
+    /// Whether every target of a project that answers may be given one more.
+    func hasTargetCredit(_ project: ProjectName) -> Bool {
+        // A loop, and no closure: one that captures the machine copies it.
+        guard let record = projects[project] else { return true }
         let share = active.floods.contains(project) ? floodShare : settings.targetAssignmentsMax
-        return attachedTargets(of: project, in: nil).allSatisfy {
-            !board.isWell($0) || targetCredit[$0] ?? 0 < share
+        for target in record.targets where target.isAttached {
+            let isFree = targetCredit[target.url] ?? 0 < share
+            if !isFree, board.isWell(target.url) { return false }
         }
+        return true
     }
 
     /// A related file that goes first: one in hand, or one ready with a lower sequence (trace A11).

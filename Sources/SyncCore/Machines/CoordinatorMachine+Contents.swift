@@ -68,6 +68,7 @@ extension CoordinatorMachine {
         guard bytes > 0 else { return }
         files[index].readBackBytes = 0
         loadingBytes -= bytes
+        unloadCount &+= 1
         let project = files[index].key.project
         let left = (projectLoading[project] ?? 0) - bytes
         projectLoading[project] = left > 0 ? left : nil

@@ -94,11 +94,16 @@ extension CoordinatorMachine {
             return (slot.row == nil ? .rest : .failed, nil)
         }
         let wanted = wantedTargets(of: slot)
-        let open = wanted.filter { isOpen($0, for: slot.key.path) }
-        if open.isEmpty, !wanted.isEmpty { return (.parked, nil) }
+        var isParked = !wanted.isEmpty
+        var held = Earliest()
+        for target in wanted where isOpen(target, for: slot.key.path) {
+            isParked = false
+            held.note(board.heldUntil(target) ?? now)
+        }
+        if isParked { return (.parked, nil) }
         var dueAt = slot.trouble.value.dueAt ?? now
         // A wait that every open target asked for holds for any edit, the newest too (trace B1).
-        if let held = open.map({ board.heldUntil($0) ?? now }).min() { dueAt = max(dueAt, held) }
+        if let held = held.at { dueAt = max(dueAt, held) }
         return dueAt > now ? (.delayed, dueAt) : (.ready, nil)
     }
 

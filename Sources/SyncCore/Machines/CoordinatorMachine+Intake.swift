@@ -212,7 +212,8 @@ extension CoordinatorMachine {
                 TargetRecord(
                     url: target,
                     // An adopted store may have files of a project that this journal never saw.
-                    needsRefresh: record.eventNumber > 0 || settings.isAdopting))
+                    needsRefresh: record.eventNumber > 0 || settings.isAdopting,
+                    revokesOthers: settings.isAdopting))
             attached.append(target)
         }
         if attached.isEmpty { return }

@@ -99,11 +99,14 @@ extension CoordinatorMachine {
         // Sent again before the first was answered: the worker asks once more if it must.
         if isRepeated { return }
         let known = membership.member(ofLife: registration.life)
+        // Also one whose end, or another epoch, has made its replacement forgotten.
+        if known.flatMap({ membership[$0]?.state }) == .replaced
+            || membership.isReplaced(registration)
+        {
+            directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
+            return
+        }
         if let known, let member = membership[known] {
-            if member.state == .replaced {
-                directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
-                return
-            }
             // Overtaken on its way by a later one of the same process (an old connection's queue):
             // to take it would end an incarnation that lives and acts.
             if member.registration >= registration.registration { return }
@@ -218,25 +221,6 @@ extension CoordinatorMachine {
         return nil
     }
 
-    /// Takes a store over: counts on above it; pending rows get new sequences, in their order.
-    private mutating func adopt(_ store: StoreIdentity, in turn: inout Turn) {
-        guard settings.isAdopting, !hasAdopted, turn.members.isEmpty else { return }
-        guard store.highestSequence > turn.header.lastSequence || store.journal != header.journal
-        else { return }
-        turn.header.lastSequence = max(turn.header.lastSequence, store.highestSequence)
-        let pending = files.slots.indices.filter { files[$0].row != nil }
-            .sorted { files[$0].queueSequence < files[$1].queueSequence }
-        for index in pending {
-            var slot = turn.files[index] ?? files[index]
-            guard let row = slot.row, slot.inHand == nil else { continue }
-            turn.header.lastSequence = turn.header.lastSequence.next
-            slot.row = row.renumbered(turn.header.lastSequence)
-            turn.transaction.rowsRenumbered.append(
-                (from: row.sequence, to: turn.header.lastSequence))
-            turn.files[index] = slot
-        }
-    }
-
     // MARK: Ends
 
     /// Stages an incarnation's end: what it held goes back, what it owes is journaled.
@@ -340,6 +324,9 @@ extension CoordinatorMachine {
         let isAwaited = member.state == .awaited
         if isAwaited { member.touched = reachable(registration.schemes) }
         if member.state != .draining { member.state = .live }
+        if let previous = registration.previous {
+            member.origin = min(member.origin, previous.count)
+        }
         member.route = route
         member.registration = registration.registration
         member.capacity = registration.capacity
@@ -389,17 +376,5 @@ extension CoordinatorMachine {
 
     private mutating func hint(_ member: Member, _ state: String) {
         directives.append(.hint(hintOf(member, state)))
-    }
-}
-
-extension JournalRow {
-    /// The same row under another sequence (a store was adopted).
-    ///
-    /// An older edit that is still open and the reason of a failure stay.
-    package func renumbered(_ sequence: EditSequence) -> JournalRow {
-        JournalRow(
-            sequence: sequence, file: file, id: id, digest: digest,
-            expectedVersion: expectedVersion, acceptedAt: acceptedAt, isDelete: isDelete,
-            isExecutable: isExecutable, byteCount: byteCount, open: open, failure: failure)
     }
 }

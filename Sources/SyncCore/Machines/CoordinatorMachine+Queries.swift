@@ -51,6 +51,8 @@ extension CoordinatorMachine {
     mutating func tellEnds(_ done: Turn) {
         for event in done.events {
             guard let end = EditEnd(event), let id = event.id else { continue }
+            // An edit that goes on under another sequence has not ended.
+            if done.isAdopting, event.kind == .superseded { continue }
             let key = ProducerKey(project: event.project, producer: id.producer)
             guard let routes = endWaiters[key]?.removeValue(forKey: id.number) else { continue }
             if endWaiters[key]?.isEmpty ?? false { endWaiters[key] = nil }

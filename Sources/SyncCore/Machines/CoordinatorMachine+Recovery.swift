@@ -38,11 +38,15 @@ extension CoordinatorMachine {
             install(index, slot, at: now)
         }
         forgetEnds(snapshot.rows)
-        for record in snapshot.incarnations {
+        // In their order: of two processes with one label the newer one bears it.
+        for record in snapshot.incarnations.sorted(by: {
+            $0.incarnation.count < $1.incarnation.count
+        }) {
             membership.add(Member(record: record, state: .awaited))
             awaited.insert(record.incarnation)
         }
-        if !awaited.isEmpty {
+        // With a journal that was restored, workers of which it knows nothing may act as well.
+        if !awaited.isEmpty || settings.isAdopting {
             let longest = Duration.milliseconds(
                 Int64(
                     clamping: max(
@@ -63,9 +67,8 @@ extension CoordinatorMachine {
                 turn: segment.turn, sequences: records.map(\.accepted.sequence),
                 byteCount: segment.bytes.count)
             for record in records {
-                let forgotten = windows[record.key, default: ProducerWindow(heardAt: now)]
-                    .accept(record.accepted)
-                acceptanceLog.forget(forgotten ?? [record.accepted.sequence])
+                let fresh = ProducerWindow(heardAt: now)
+                acceptanceLog.forget(windows[record.key, default: fresh].accept(record.accepted))
             }
         }
         for segment in snapshot.events {
@@ -76,9 +79,15 @@ extension CoordinatorMachine {
             for event in events {
                 guard let id = event.id else { continue }
                 let key = ProducerKey(project: event.project, producer: id.producer)
+                if event.kind == .superseded,
+                    windows[key]?.accepted(id.number)?.sequence
+                        != event.sequence
+                {
+                    continue  // It goes on under another sequence (adoption).
+                }
                 if let end = EditEnd(event) {
                     windows[key]?.setEnd(end, of: id.number)
-                } else if event.kind == .retried {
+                } else if event.kind == .retried || event.kind == .accepted {
                     windows[key]?.setEnd(nil, of: id.number)
                 }
             }
@@ -126,6 +135,7 @@ extension CoordinatorMachine {
     mutating func finishRecovery(at now: Instant) {
         guard let until = recoversUntil, turn == nil else { return }
         if awaited.isEmpty {
+            if settings.isAdopting, now < until { return }
             let orphans = files.slots.indices.filter {
                 files[$0].row?.open != nil && files[$0].inHand == nil
             }

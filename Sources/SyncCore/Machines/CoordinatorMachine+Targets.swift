@@ -104,7 +104,8 @@ extension CoordinatorMachine {
 
     /// When the next absence ends; nil when none will.
     var nextAbsenceEnd: Instant? {
-        board.away.compactMap { target -> Instant? in
+        if board.isAllWell { return nil }
+        return board.away.compactMap { target -> Instant? in
             guard let absence = board.absence(of: target), !absence.isEnding else { return nil }
             return absence.since + max(settings.awayMax - absence.before, .zero)
         }.min()

@@ -61,7 +61,7 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func stage(_ input: Input, in staged: inout Turn, at now: Instant) {
+    private mutating func stage(_ input: TurnInput, in staged: inout Turn, at now: Instant) {
         switch input {
         case .edits(let part): stage(part, in: &staged, at: now)
         case .reports(let incarnation, let reports):
@@ -108,7 +108,8 @@ extension CoordinatorMachine {
             staged.transaction.acceptancesRemoved.append(cleaned)
         }
         staged.transaction.projects = staged.projects.values.sorted { $0.name < $1.name }
-        staged.transaction.eventsTrimmedThrough = trimmedThrough(adding: staged.events.count)
+        staged.transaction.eventsTrimmedThrough =
+            logEndsAt ?? trimmedThrough(adding: staged.events.count)
         staged.transaction.header = staged.header
     }
 
@@ -243,8 +244,7 @@ extension CoordinatorMachine {
 
     /// Makes a committed turn true: tables, members, answers, events.
     private mutating func conclude(at now: Instant) {
-        guard let done = turn else { return }
-        turn = nil
+        guard let done = turn.take() else { return }
         pace(at: now)
         isJournalShort = false
         lastTurn = done.number
@@ -300,15 +300,16 @@ extension CoordinatorMachine {
         for (key, staged) in done.windows {
             for number in staged.order {
                 guard let accepted = staged.records[number] else { continue }
-                // In place: the window is much larger than a turn.
-                let forgotten = windows[key, default: ProducerWindow(heardAt: now)].accept(accepted)
-                acceptanceLog.forget(forgotten ?? [accepted.sequence])
+                // In place: a window that is taken out and put back is copied as a whole.
+                acceptanceLog.forget(
+                    windows[key, default: ProducerWindow(heardAt: now)].accept(accepted))
             }
         }
         for end in done.ends { windows[end.key]?.setEnd(end.end, of: end.number) }
     }
 
     private mutating func concludeLog(_ done: Turn) {
+        logEndsAt = nil
         if let segment = done.transaction.events { noteLogged(segment) }
         guard let through = done.transaction.eventsTrimmedThrough else { return }
         while let first = logSegments.first, first.turn <= through {

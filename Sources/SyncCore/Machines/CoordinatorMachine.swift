@@ -15,22 +15,6 @@ import HeapModule
 /// A file that the turn on disk changes is not dispatched until it has come back, so staged values
 /// can replace table entries as a whole.
 package struct CoordinatorMachine: Sendable {
-    /// What waits for the next turn.
-    enum Input: Sendable {
-        case edits(EditPart)
-        case reports(Incarnation, [NumberedReport])
-        case register(WorkerRoute, Registration)
-        case ended(Incarnation, state: String)
-        case park(FileIndex)
-        case order(ClientRoute, FailedOrder)
-        case files(FilesQuestion, [ListedFile], isLast: Bool)
-        case refreshed(TargetURL, ProjectName)
-        case flush(ClientRoute, ProjectName, prefix: String)
-        case project(ClientRoute, ProjectName, ProjectAction)
-        case detach(TargetURL, ProjectName, code: String, reason: String)
-        case settle(FileIndex)
-    }
-
     /// How far the refilling of a target is.
     struct Refill: Sendable {
         /// The page that was asked for: its question, who was asked, until when to wait.
@@ -64,6 +48,8 @@ package struct CoordinatorMachine: Sendable {
     var windows: [ProducerKey: ProducerWindow] = [:]
     var acceptanceLog = AcceptanceLog()
     var logSegments: Deque<(turn: UInt64, first: UInt64, count: Int, byteCount: Int)> = []
+    /// The last turn of a log that has ended, until that is journaled.
+    var logEndsAt: UInt64?
     var logEvents = 0
     var logBytes = 0
     var lastTurn: UInt64
@@ -102,6 +88,8 @@ package struct CoordinatorMachine: Sendable {
     var parked: [TargetURL: Set<FileIndex>] = [:]
     var blockedBy: [FileIndex: [FileIndex]] = [:]
     var loadingBytes = 0
+    /// How often contents that had been read back have left the memory.
+    var unloadCount: UInt64 = 0
     var projectLoading: [ProjectName: Int] = [:]
     var loads: [EditSequence: FileIndex] = [:]
     var stuck = StuckBoard()
@@ -140,7 +128,8 @@ package struct CoordinatorMachine: Sendable {
     /// Whether the ends of older edits that nobody has in hand are under way.
     var isEndingOrphans = false
     var hasAdopted = false
-    var expectedPassAt: Instant?
+    /// When it wanted to be called again at the end of the last ``pass(at:wall:isDrained:)``.
+    package private(set) var expectedPassAt: Instant?
     var passedAt: Instant?
     var forgetsAt: Instant
 
@@ -173,31 +162,27 @@ package struct CoordinatorMachine: Sendable {
 
     /// When the machine wants to be called again at the latest; nil when nothing is due.
     package var nextDeadline: Instant? {
-        var deadlines: [Instant] = []
+        var first = Earliest()
         if let next = leases.nextDeadline {
-            deadlines.append(next)
+            first.note(next)
             // Often enough that a pause of this process is noticed as one (see `pass`).
-            if let passedAt { deadlines.append(passedAt + settings.lease / 10) }
+            first.note(passedAt.map { $0 + settings.lease / 10 })
         }
-        if let next = delayed.min?.dueAt { deadlines.append(next) }
-        if let recoversUntil { deadlines.append(recoversUntil) }
-        for member in membership.members.values {
-            if let next = member.handOnAt { deadlines.append(next) }
-        }
+        first.note(delayed.min?.dueAt)
+        first.note(recoversUntil)
+        for at in membership.handOns { first.note(at) }
         if !isRecovering {
-            if let next = board.nextDeadline { deadlines.append(next) }
-            if let next = nextAbsenceEnd { deadlines.append(next) }
-            if let next = markers.nextDeadline { deadlines.append(next) }
-            for refill in refills.values {
-                if let next = refill.asked?.until ?? refill.askAt { deadlines.append(next) }
-            }
+            first.note(board.nextDeadline)
+            first.note(nextAbsenceEnd)
+            first.note(markers.nextDeadline)
+            for refill in refills.values { first.note(refill.asked?.until ?? refill.askAt) }
         }
         if turn == nil {
-            deadlines.append(forgetsAt)
-            if let turnRetryAt { deadlines.append(turnRetryAt) }
-            if !inbox.isEmpty, let turnPacedUntil { deadlines.append(turnPacedUntil) }
+            first.note(forgetsAt)
+            first.note(turnRetryAt)
+            if !inbox.isEmpty { first.note(turnPacedUntil) }
         }
-        return deadlines.min()
+        return first.at
     }
 
     /// Whether nothing is dispatched because workers of a former epoch may still act.
@@ -276,6 +261,7 @@ package struct CoordinatorMachine: Sendable {
             endLeases(at: now)
             finishRecovery(at: now)
         }
+        beginLogAnew(wall: wall)
         backdateAbsences(wall: wall)
         wakeDelayed(at: now)
         forgetProducers(at: now)
@@ -290,6 +276,17 @@ package struct CoordinatorMachine: Sendable {
         tellFlushHints(at: now)
         passedAt = now
         expectedPassAt = nextDeadline
+    }
+}
+
+/// The earliest of several moments, without a list of them: this is asked in every pass.
+struct Earliest {
+    private(set) var at: Instant?
+
+    mutating func note(_ moment: Instant?) {
+        guard let moment else { return }
+        if let at, at <= moment { return }
+        at = moment
     }
 }
 

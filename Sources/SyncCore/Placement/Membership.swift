@@ -18,6 +18,9 @@ struct Member: Sendable {
     var state: MemberState
     var route: WorkerRoute?
     var registration: UInt64 = 0
+    /// Count of the first incarnation of its process that is known: of two processes with one label
+    /// the newer one has the higher.
+    var origin: UInt64
     var capacity = 0
     /// Assignments in hand.
     var holds: Set<AssignmentID> = []
@@ -35,6 +38,12 @@ struct Member: Sendable {
     var isEnding = false
 
     var isAssignable: Bool { state == .live && route != nil && !isEnding }
+
+    init(record: IncarnationRecord, state: MemberState) {
+        self.record = record
+        self.state = state
+        origin = record.incarnation.count
+    }
 }
 
 /// Joined, expelled, gone: who the workers are.
@@ -69,6 +78,17 @@ struct Membership: Sendable {
     func member(ofLife life: UInt64) -> Incarnation? {
         members.first { $0.value.record.life == life }?.key
     }
+
+    /// Whether a newer process than this one bears its label.
+    func isReplaced(_ registration: Registration) -> Bool {
+        guard let previous = registration.previous, let incarnation = bearer[registration.label],
+            let member = members[incarnation], member.record.life != registration.life
+        else { return false }
+        return member.origin > previous.count
+    }
+
+    /// When files of members that ended may move on.
+    var handOns: some Sequence<Instant> { members.values.lazy.compactMap(\.handOnAt) }
 
     /// Whoever may be given work, by label.
     var assignable: [WorkerLabel: Incarnation] {

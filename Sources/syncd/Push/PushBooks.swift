@@ -114,7 +114,7 @@ struct PushSummary: Codable, Sendable {
 
     /// For people.
     var lines: [String] {
-        var line = "\(pushed) edits pushed to \(project)"
+        var line = "\(pushed) \(pushed == 1 ? "edit" : "edits") pushed to \(project)"
         if commits > 0 { line += " from \(commits) commits" }
         line += ": \(accepted) accepted"
         if dropped > 0 { line += ", \(dropped) replaced by newer ones unsent" }

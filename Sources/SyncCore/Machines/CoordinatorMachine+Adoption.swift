@@ -1,0 +1,113 @@
+/// Adoption: this journal was restored from an older copy, or begun anew, and the store is ahead.
+///
+/// What was accepted since is lost with the journal; nobody knows how far the lost part went, nor
+/// whether the same copy was restored before. So everything that is never used twice goes on above
+/// what any lost part can have reached, by the wall clock: sequences, event numbers, fillings.
+/// Whoever was given work by the lost part may act for a lease yet, so nothing is handed out
+/// before that is over; then every sandbox is filled anew from the store, and every other stage is
+/// revoked there first.
+extension CoordinatorMachine {
+    /// Numbers in a millisecond that nobody gives out; until the year 2255 below 2^53.
+    private static let numbersPerMillisecond: UInt64 = 1_000
+    /// Numbers that are left out where the clock is behind what was given out.
+    private static let numbersLeftOut: UInt64 = 1 << 32
+
+    private static func number(above last: UInt64, at wall: Timestamp) -> UInt64 {
+        let number = wall.milliseconds * numbersPerMillisecond
+        return number > last ? number : last + numbersLeftOut
+    }
+
+    /// Lets the event log end here; it goes on with numbers far above, so that every monitor sees
+    /// a gap and asks for a snapshot.
+    mutating func beginLogAnew(wall: Timestamp) {
+        guard settings.isAdopting, startedAt == nil else { return }
+        header.lastEvent = Self.number(above: header.lastEvent, at: wall)
+        for (name, record) in projects {
+            projects[name]?.eventNumber = Self.number(above: record.eventNumber, at: wall)
+        }
+        logEndsAt = logSegments.last?.turn
+    }
+
+    /// Takes a store over with the first worker that brings it.
+    mutating func adopt(_ store: StoreIdentity, in turn: inout Turn) {
+        guard settings.isAdopting, !hasAdopted, !turn.isAdopting else { return }
+        turn.isAdopting = true
+        let highest = max(turn.header.lastSequence, store.highestSequence)
+        turn.header.lastSequence = EditSequence(
+            Self.number(above: highest.value, at: turn.time))
+        for name in Set(projects.keys).union(turn.projects.keys).sorted() {
+            let record = turn.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
+            turn.projects[name] = record
+            for target in record.targets { refillAdopted(target, of: name, in: &turn) }
+        }
+        let pending = files.slots.indices.filter { files[$0].row != nil }
+            .sorted { files[$0].queueSequence < files[$1].queueSequence }
+        for index in pending { renumber(index, in: &turn) }
+    }
+
+    /// What a sandbox holds, and under which filling, is not known any more.
+    private func refillAdopted(
+        _ target: TargetRecord, of project: ProjectName, in turn: inout Turn
+    ) {
+        let lowest = turn.time.milliseconds
+        turn.changeTarget(target.url, of: project, from: projects) {
+            $0.generation = max($0.generation, lowest)
+            if $0.isAttached { refill(&$0) }
+        }
+        guard target.isAttached else { return }
+        turn.refilled.append(target.url)
+        turn.unstuck.append(target.url)
+        turn.tell(
+            StatusEvent(
+                .refreshing, project: project, target: target.url, code: "adopted",
+                reason: "The store was adopted; all files are written again."))
+    }
+
+    /// Gives a pending row a sequence above the store's: under its old one it would be stale.
+    private func renumber(_ index: FileIndex, in turn: inout Turn) {
+        var slot = turn.files[index] ?? files[index]
+        guard let row = slot.row else { return }
+        turn.header.lastSequence = turn.header.lastSequence.next
+        let sequence = turn.header.lastSequence
+        slot.row = row.renumbered(sequence)
+        turn.files[index] = slot
+        turn.transaction.rowsRenumbered.append((from: row.sequence, to: sequence))
+        turn.tell(
+            StatusEvent(
+                .accepted, project: slot.key.project, path: slot.key.path, sequence: sequence,
+                id: row.id))
+        // The edit goes on under another sequence: it has not ended for whoever waits for it.
+        turn.tellOnly(
+            StatusEvent(
+                .superseded, project: slot.key.project, path: slot.key.path,
+                sequence: row.sequence, id: row.id, by: sequence))
+        if let failure = row.failure {
+            turn.tell(
+                StatusEvent(
+                    .failed, project: slot.key.project, path: slot.key.path, sequence: sequence,
+                    id: row.id, attempts: failure.attempts, code: failure.code,
+                    reason: failure.reason))
+        }
+        let key = ProducerKey(project: row.file.project, producer: row.id.producer)
+        guard let known = windows[key]?.accepted(row.id.number) else { return }
+        var window = turn.windows[key] ?? Turn.StagedWindow()
+        window.records[row.id.number] = AcceptedNumber(
+            number: known.number, sequence: sequence, fileHash: known.fileHash,
+            digest: known.digest)
+        window.order.append(known.number)
+        window.highest = max(window.highest, known.number)
+        turn.windows[key] = window
+    }
+}
+
+extension JournalRow {
+    /// The same row under another sequence (a store was adopted).
+    ///
+    /// An older edit that is still open and the reason of a failure stay.
+    package func renumbered(_ sequence: EditSequence) -> JournalRow {
+        JournalRow(
+            sequence: sequence, file: file, id: id, digest: digest,
+            expectedVersion: expectedVersion, acceptedAt: acceptedAt, isDelete: isDelete,
+            isExecutable: isExecutable, byteCount: byteCount, open: open, failure: failure)
+    }
+}

@@ -1,0 +1,32 @@
+import HeapModule
+
+/// What fairness is measured by.
+extension CoordinatorMachine {
+    /// By worker, what each project with nothing in hand there would be given next: all that it
+    /// waits for is that the worker may take more.
+    ///
+    /// None of these may be passed twice by the same other project (P6).
+    package var nextInLine: [Incarnation: [ProjectName: ReadyEntry]] {
+        if isRecovering || placed.isEmpty { return [:] }
+        var found: [Incarnation: [ProjectName: ReadyEntry]] = [:]
+        for (label, incarnation) in membership.assignable {
+            guard let member = membership[incarnation], let queue = placed[label] else { continue }
+            for (project, entry) in queue.first where member.projects[project] == nil {
+                let slot = files[entry.index]
+                let bytes = slot.row?.failure == nil ? slot.byteCount : 0
+                guard case .go = admission(of: entry),
+                    member.byteCount + bytes <= settings.workerBytesMax,
+                    hasTargetCredit(project), hasRoomToLoad(entry.index, project: project)
+                else { continue }
+                found[incarnation, default: [:]][project] = entry
+            }
+        }
+        return found
+    }
+
+    /// Whether a worker may be given more files than it has in hand.
+    package func hasRoom(_ incarnation: Incarnation) -> Bool {
+        guard let member = membership[incarnation], member.isAssignable else { return false }
+        return member.holds.count < limit(of: member)
+    }
+}
