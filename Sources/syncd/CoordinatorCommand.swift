@@ -110,7 +110,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
                             service: service, successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                    logger: logger))
             try await serve(services, atSecondSignal: endLikeACrash)
         }
     }

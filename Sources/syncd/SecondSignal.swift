@@ -5,6 +5,9 @@ import UnixSignals
 /// Runs services; the first SIGTERM or SIGINT asks them to end in order, the second one does not
 /// wait any longer.
 ///
+/// The group must trap no signals itself: with two handlers for one signal, the slower of them may
+/// find two signals as one.
+///
 /// - Parameter crash: Called at the second signal, whatever the services are doing.
 func serve(
     _ services: ServiceGroup, atSecondSignal crash: @escaping @Sendable () -> Void
@@ -15,6 +18,7 @@ func serve(
             var count = 0
             for await _ in signals {
                 count += 1
+                if count == 1 { await services.triggerGracefulShutdown() }
                 if count == 2 { crash() }
             }
         }

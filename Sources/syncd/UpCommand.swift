@@ -84,7 +84,7 @@ struct UpCommand: AsyncParsableCommand {
                             successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                    logger: logger))
             try await serve(services) {
                 logger.warning("a second signal: ending without waiting")
                 supervisor.killAll()

@@ -110,7 +110,7 @@ struct WorkerCommand: AsyncParsableCommand {
                             service: service, successTerminationBehavior: .gracefullyShutdownGroup,
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
-                    gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+                    logger: logger))
             try await serve(services, atSecondSignal: endLikeACrash)
             await store.close()
             try end(exit.withLock { $0 }, logger)
