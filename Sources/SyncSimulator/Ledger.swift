@@ -226,6 +226,8 @@ package struct Ledger {
         var winners: [FileKey: EditSequence] = [:]
         for (sequence, entry) in entries {
             if entry.end == .failed, entry.code == "conflict" { continue }
+            // An adopted journal goes on with it under another sequence.
+            if renumbered[sequence] != nil { continue }
             winners[entry.file] = max(winners[entry.file] ?? .none, sequence)
         }
         return winners

@@ -177,7 +177,7 @@ extension SimulatedCluster {
             if rejection.code == .unknown, ledger.sequences[id] != nil, !mayBeForgotten(id),
                 epochs == 1
                     || (scenario.settings.logEventsMax > ledger.events.count
-                        && ledger.eventBase == 0)
+                        && ledger.eventBase == 0 && !ledger.isRestored)
             {
                 violate(.answer, "\(id) is accepted, but unknown to WAIT")
             }

@@ -72,4 +72,35 @@ import Testing
         }
         #expect(isRead)
     }
+
+    // Seeds 100718 and 100749: a file whose content had been read back stood, without credit, behind
+    // an older one of its project that waited for the room which this content took.
+    @Test func `an older file that waits for room lets one go whose content is there`() throws {
+        var settings = CoordinatorSettings()
+        settings.memoryBytesMax = 0
+        settings.loadingBytesMax = 3
+        settings.targetAssignmentsMax = 1
+        let cluster = try MachineCluster(settings: settings)
+        let worker = try cluster.addWorker("w1")
+        let target = TargetURL(defaultOf: MachineCluster.project)
+        cluster.sandboxes[target] = SandboxModel()
+        cluster.sandboxes[target]?.failures[MachineCluster.path("older")] = SandboxError(
+            .attempt, code: "EIO", "The disk gave an error; try again.")
+        cluster.push(MachineCluster.put("older", "123"), number: 2)
+        cluster.sandboxes[target]?.failures = [:]
+        // The younger one is read while the older one waits for its next attempt, and a delete,
+        // which needs no room, takes the credit meanwhile.
+        cluster.holdsLoads = true
+        cluster.push(MachineCluster.put("younger", "456"), number: 3)
+        worker.holdsSteps = true
+        cluster.push(MachineCluster.delete("gone"), number: 4)
+        cluster.finishLoads()
+        cluster.holdsLoads = false
+        cluster.advance(by: .seconds(3))
+        worker.holdsSteps = false
+        cluster.advance(by: .seconds(3))
+        #expect(cluster.text("younger") == "456")
+        #expect(cluster.text("older") == "123")
+        #expect(cluster.violations() == [])
+    }
 }

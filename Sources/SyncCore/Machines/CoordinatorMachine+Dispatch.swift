@@ -66,9 +66,7 @@ extension CoordinatorMachine {
         case .ready:
             if arriving.isEmpty { arriving.append(ReadyQueue()) }
             arriving[arriving.count - 1].push(
-                ReadyEntry(
-                    sequence: slot.queueSequence, index: index, stamp: files[index].stamp),
-                project: slot.key.project)
+                readyEntry(of: index), project: slot.key.project)
         case .delayed:
             guard let dueAt = standing.dueAt else { break }
             delayed.insert(
@@ -160,6 +158,17 @@ extension CoordinatorMachine {
         }
     }
 
+    /// A file as it stands in a queue now.
+    ///
+    /// One whose content has been read back has had its turn and goes first: behind another one that
+    /// waits for the room that it takes, both would wait for ever.
+    private func readyEntry(of index: FileIndex) -> ReadyEntry {
+        let slot = files[index]
+        return ReadyEntry(
+            sequence: slot.readBackBytes > 0 ? .none : slot.queueSequence, index: index,
+            stamp: slot.stamp)
+    }
+
     /// Everything placed is placed anew, a bounded number a pass.
     mutating func membershipChanged() {
         for (_, queue) in placed where !queue.isEmpty { arriving.insert(queue, at: 0) }
@@ -170,10 +179,7 @@ extension CoordinatorMachine {
         if arriving.isEmpty { arriving.append(ReadyQueue()) }
         for index in waiting where files[index].phase == .ready {
             arriving[arriving.count - 1].push(
-                ReadyEntry(
-                    sequence: files[index].queueSequence, index: index,
-                    stamp: files[index].stamp),
-                project: files[index].key.project)
+                readyEntry(of: index), project: files[index].key.project)
         }
     }
 }
