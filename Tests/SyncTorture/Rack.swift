@@ -100,6 +100,8 @@ final class Rack {
         workerProxy?.stop()
         if !keeping { await cluster.stop() }
         for (_, disk) in disks { disk.remove() }
+        // With disks in it the folder could not go before.
+        if !keeping { try? FileManager.default.removeItem(at: cluster.folder) }
     }
 
     // MARK: Processes
