@@ -73,8 +73,8 @@ import Testing
         #expect(isRead)
     }
 
-    // Seeds 100718 and 100749: a file whose content had been read back stood, without credit, behind
-    // an older one of its project that waited for the room which this content took.
+    // Seeds 100718 and 100749: a file whose content had been read back stood, without credit,
+    // behind an older one of its project that waited for the room which this content took.
     @Test func `an older file that waits for room lets one go whose content is there`() throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0

@@ -51,7 +51,9 @@ package enum LeakWatch {
         }
     }
 
-    /// Connections and listeners of streams; Foundation's `Process` keeps a pair of datagram sockets.
+    /// Connections and listeners of streams.
+    ///
+    /// Foundation's `Process` keeps a pair of datagram sockets.
     private static func sockets() -> [String] {
         entries("/proc/self/fd").compactMap { descriptor in
             guard let number = Int32(descriptor) else { return nil }

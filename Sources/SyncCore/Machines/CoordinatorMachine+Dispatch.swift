@@ -160,8 +160,8 @@ extension CoordinatorMachine {
 
     /// A file as it stands in a queue now.
     ///
-    /// One whose content has been read back has had its turn and goes first: behind another one that
-    /// waits for the room that it takes, both would wait for ever.
+    /// One whose content has been read back has had its turn and goes first: behind another one
+    /// that waits for the room that it takes, both would wait for ever.
     private func readyEntry(of index: FileIndex) -> ReadyEntry {
         let slot = files[index]
         return ReadyEntry(
