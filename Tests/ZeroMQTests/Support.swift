@@ -1,11 +1,12 @@
 import Glibc
+import SyncTestKit
 import Synchronization
 import Testing
 
 @testable import ZeroMQ
 
 /// No wait of a test is longer; a wait that ends for this reason is a failure.
-let patience = Duration.seconds(20)
+let patience = Patience.stretched(.seconds(120))
 
 /// Larger than anything a test sends on purpose.
 let generous = ReceiveLimit(framesMax: 1_000_000, bytesMax: 1 << 30)
