@@ -241,6 +241,8 @@ import Testing
         let cluster = try await DaemonCluster.up(workers: 2)
         try await Self.push(["a": "1"], cluster)
         let up = try #require(cluster.supervisor)
+        // One that has not registered yet would be the one that replaces.
+        try await cluster.joined(2)
         let former = try await cluster.worker("worker-1")
         try cluster.startWorker("worker-1")
         try await Self.gone([former.pid])
@@ -255,6 +257,8 @@ import Testing
     func `a configuration that can't work ends up at once`() async throws {
         let cluster = try await DaemonCluster.up(workers: 1)
         try await Self.push(["a": "1"], cluster)
+        // Only a pool that has a store by now can find that another one lies there.
+        try await cluster.flush()
         let up = try #require(cluster.supervisor)
         kill(up.pid, SIGTERM)
         #expect(try await up.ending() == 0)
