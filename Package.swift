@@ -169,8 +169,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .testTarget(
-            name: "SyncSimulatorTests", dependencies: ["SyncSimulator", "SyncSim"],
+            name: "SyncSimulatorTests", dependencies: ["SyncSimulator", "SyncSim", "SyncTestKit"],
             swiftSettings: settings),
-        .testTarget(name: "TidyTests", swiftSettings: settings),
+        .testTarget(name: "TidyTests", dependencies: ["SyncTestKit"], swiftSettings: settings),
     ]
 )

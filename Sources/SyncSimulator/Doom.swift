@@ -52,9 +52,9 @@ extension SimulatedCluster {
         store.slowUntil = agenda.now + span + 4 * .second
         plan(after: .second) { cluster in
             let until = cluster.agenda.now + span + 3 * .second
-            process.link.connection?.downStalledUntil = until
+            process.link.connection?.down.stalledUntil = until
             cluster.plan(after: .second) { cluster in
-                process.link.connection?.upStalledUntil = until + 2 * .second
+                process.link.connection?.up.stalledUntil = until + 2 * .second
             }
         }
     }

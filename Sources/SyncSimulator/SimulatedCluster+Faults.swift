@@ -91,13 +91,13 @@ extension SimulatedCluster {
         case .cutWorker:
             process.link.cutUntil = until
             breakLink(process.link)
-        case .stallWorkerUp: process.link.connection?.upStalledUntil = until
-        case .stallWorkerDown: process.link.connection?.downStalledUntil = until
+        case .stallWorkerUp: process.link.connection?.up.stalledUntil = until
+        case .stallWorkerDown: process.link.connection?.down.stalledUntil = until
         case .stallWorkerBoth where fault.index % 4 == 1:
             makeGrantsStale(of: process, for: fault.lasts / 2)
         case .stallWorkerBoth:
-            process.link.connection?.upStalledUntil = until
-            process.link.connection?.downStalledUntil = until
+            process.link.connection?.up.stalledUntil = until
+            process.link.connection?.down.stalledUntil = until
             // The library's own heartbeats notice a dead connection sooner or later.
             if fault.index % 2 == 0 {
                 process.link.cutUntil = until
@@ -125,8 +125,8 @@ extension SimulatedCluster {
             if fault.index % 2 == 0 {
                 for number in process.pending.keys { process.pending[number]?.dueAt = until }
             }
-        case .stallClientUp: process.link.connection?.upStalledUntil = until
-        case .stallClientDown: process.link.connection?.downStalledUntil = until
+        case .stallClientUp: process.link.connection?.up.stalledUntil = until
+        case .stallClientDown: process.link.connection?.down.stalledUntil = until
         case .restartProducer:
             endProducer(process)
             startProducer(process.index)

@@ -70,44 +70,47 @@ extension SimulatedCluster {
             if link.queues { link.unwritten.append(message) }
             return
         }
-        let at = max(connection.up.last?.at ?? 0, agenda.now + network.delay())
-        connection.up.append((at, message))
-        plan(at: at) { $0.pumpUp(connection, of: link) }
-    }
-
-    private func pumpUp<Up, Down>(
-        _ connection: SimulatedConnection<Up, Down>, of link: SimulatedLink<Up, Down>
-    ) {
-        if agenda.now < connection.upStalledUntil {
-            plan(at: connection.upStalledUntil) { $0.pumpUp(connection, of: link) }
-            return
+        put(message, on: connection.up) { cluster in
+            cluster.pump(connection.up) { link.arrived(connection.number, $0) }
+            cluster.wakeCoordinator(after: 0)
         }
-        while let first = connection.up.first, first.at <= agenda.now {
-            connection.up.removeFirst()
-            link.arrived(connection.number, first.message)
-        }
-        wakeCoordinator(after: 0)
     }
 
     private func send<Up, Down>(
         _ message: Down, down link: SimulatedLink<Up, Down>, _ number: UInt64
     ) {
         guard let connection = link.connection, connection.number == number else { return }
-        let at = max(connection.down.last?.at ?? 0, agenda.now + network.delay())
-        connection.down.append((at, message))
-        plan(at: at) { $0.pumpDown(connection, of: link) }
+        put(message, on: connection.down) { cluster in
+            cluster.pump(connection.down) { if link.isAlive { link.heard($0) } }
+        }
     }
 
-    private func pumpDown<Up, Down>(
-        _ connection: SimulatedConnection<Up, Down>, of link: SimulatedLink<Up, Down>
+    /// Lets a message arrive after a while, behind what is under way.
+    ///
+    /// - Parameter arrive: Pumps the way; called at that time, or when the way is no more stalled.
+    private func put<Message>(
+        _ message: Message, on way: SimulatedWay<Message>,
+        arrive: @escaping (SimulatedCluster) -> Void
     ) {
-        if agenda.now < connection.downStalledUntil {
-            plan(at: connection.downStalledUntil) { $0.pumpDown(connection, of: link) }
-            return
+        let at = max(way.queue.last?.at ?? 0, agenda.now + network.delay())
+        way.queue.append((at, message))
+        plan(at: at) { $0.arrive(on: way, arrive) }
+    }
+
+    private func arrive<Message>(
+        on way: SimulatedWay<Message>, _ arrive: @escaping (SimulatedCluster) -> Void
+    ) {
+        if agenda.now < way.stalledUntil {
+            plan(at: way.stalledUntil) { $0.arrive(on: way, arrive) }
+        } else {
+            arrive(self)
         }
-        while let first = connection.down.first, first.at <= agenda.now {
-            connection.down.removeFirst()
-            if link.isAlive { link.heard(first.message) }
+    }
+
+    private func pump<Message>(_ way: SimulatedWay<Message>, _ deliver: (Message) -> Void) {
+        while let first = way.queue.first, first.at <= agenda.now {
+            way.queue.removeFirst()
+            deliver(first.message)
         }
     }
 
@@ -134,18 +137,18 @@ extension SimulatedCluster {
         _ connection: SimulatedConnection<Up, Down>, isReaderAlive: Bool, isWriterAlive: Bool,
         isLate: Bool
     ) -> [Up] {
-        let up = connection.up
+        let up = connection.up.queue
         let kept = isReaderAlive ? network.chance.between(0, up.count) : 0
         let carried = isWriterAlive ? network.chance.between(0, up.count - kept) : 0
-        connection.up.removeLast(up.count - kept)
-        let down = connection.down.count
+        connection.up.queue.removeLast(up.count - kept)
+        let down = connection.down.queue.count
         let heard = isLate ? down : network.chance.between(0, down)
-        connection.down.removeLast(down - (isWriterAlive ? heard : 0))
+        connection.down.queue.removeLast(down - (isWriterAlive ? heard : 0))
         if network.chance.happens(perMille: 300) {
-            connection.upStalledUntil = agenda.now + network.chance.millis(1, 600)
+            connection.up.stalledUntil = agenda.now + network.chance.millis(1, 600)
         }
         if isLate || network.chance.happens(perMille: 300) {
-            connection.downStalledUntil = agenda.now + network.chance.millis(1, 1_500)
+            connection.down.stalledUntil = agenda.now + network.chance.millis(1, 1_500)
         }
         return up.suffix(carried).map(\.message)
     }

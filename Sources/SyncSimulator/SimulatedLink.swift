@@ -1,20 +1,24 @@
 import DequeModule
 import SyncCore
 
+/// One direction of a connection: it keeps order.
+final class SimulatedWay<Message> {
+    var queue = Deque<(at: Nanoseconds, message: Message)>()
+    /// Nothing moves before this.
+    var stalledUntil: Nanoseconds = 0
+}
+
 /// One connection of a DEALER to the coordinator, as libzmq would have it.
 ///
-/// Each direction keeps order. When the connection breaks, a prefix of what was under way still
+/// When the connection breaks, a prefix of what was under way still
 /// arrives, what was behind it is lost, and the last of it may not have been written yet: that is
 /// carried over to the next connection. So messages are lost in the middle, and those of the old
 /// and the new connection reach the reader interleaved.
 final class SimulatedConnection<Up, Down> {
     /// The routing id that the ROUTER gave it, never used twice.
     let number: UInt64
-    var up = Deque<(at: Nanoseconds, message: Up)>()
-    var down = Deque<(at: Nanoseconds, message: Down)>()
-    /// Nothing moves in a direction before this.
-    var upStalledUntil: Nanoseconds = 0
-    var downStalledUntil: Nanoseconds = 0
+    let up = SimulatedWay<Up>()
+    let down = SimulatedWay<Down>()
 
     init(number: UInt64) { self.number = number }
 }

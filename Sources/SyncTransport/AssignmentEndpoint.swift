@@ -13,9 +13,7 @@ package final class AssignmentEndpoint {
 
     private let socket: LoopSocket
     private let limits: WireLimits
-    private var acceptTrouble = AcceptTrouble()
-    private var notices: EndpointNotices
-    private var gate: ConnectionGate
+    private var watch: ConnectionWatch
 
     /// Binds.
     package init(
@@ -23,8 +21,8 @@ package final class AssignmentEndpoint {
         connectionsMax: Int = ConnectionShares().workers
     ) throws(ZeroMQError) {
         self.limits = limits
-        gate = ConnectionGate(countMax: connectionsMax)
-        notices = EndpointNotices(of: "workers", frameBytesMax: limits.frameBytesMax)
+        watch = ConnectionWatch(
+            of: "workers", frameBytesMax: limits.frameBytesMax, connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [
@@ -37,19 +35,19 @@ package final class AssignmentEndpoint {
 
     /// Reads messages; fewer than `countMax` means that nothing was left.
     package func receive(countMax: Int) -> [(WorkerRoute, WorkerMessage)] {
-        readEvents()
+        watch.read(socket)
         var messages: [(WorkerRoute, WorkerMessage)] = []
         while messages.count < countMax {
             guard let received = try? socket.receive(limit: limits.receiveLimit) else { break }
             guard case .message(let frames) = received, let route = frames.first else {
-                notices.add("an oversize message was dropped")
+                watch.notices.add("an oversize message was dropped")
                 continue
             }
             do throws(Rejection) {
                 messages.append(
                     (WorkerRoute(id: route.bytes), try WorkerCodec.decode(frames[1...])))
             } catch {
-                notices.add("a message was dropped: \(error.sentence)")
+                watch.notices.add("a message was dropped: \(error.sentence)")
             }
         }
         return messages
@@ -60,22 +58,20 @@ package final class AssignmentEndpoint {
         let frames = [Frame(route.id)] + CoordinatorCodec.encode(message)
         guard let outcome = try? socket.send(frames), outcome == .sent else {
             droppedCount += 1
-            notices.addDropped()
+            watch.notices.addDropped()
             return
         }
     }
 
     /// Connections that stand, and those that were turned away since the start.
-    package var connections: (count: Int, refused: Int) { (gate.count, gate.refusedCount) }
+    package var connections: (count: Int, refused: Int) { watch.connections }
 
     /// When the socket is to be read again though nothing comes.
-    package var nextDeadline: ContinuousClock.Instant? { gate.nextDeadline }
+    package var nextDeadline: ContinuousClock.Instant? { watch.nextDeadline }
 
     /// What the log should have since the last call.
-    package func takeNotices() -> [EndpointNotice] { notices.take() }
+    package func takeNotices() -> [EndpointNotice] { watch.notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }
-
-    private func readEvents() { gate.read(socket, &acceptTrouble, into: &notices) }
 }

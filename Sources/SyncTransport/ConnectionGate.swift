@@ -24,6 +24,8 @@ struct ConnectionGate {
     private var cutAt: ContinuousClock.Instant?
     /// Connections that were hung up on, over all.
     private(set) var refusedCount = 0
+    /// So many of them were told.
+    private var toldCount = 0
     /// Told, and not yet told to be over.
     private var isFullTold = false
     private var silentUntil: ContinuousClock.Instant?
@@ -95,27 +97,6 @@ struct ConnectionGate {
             return ("there is room for connections again (\(inside.count) stand)", false)
         }
         return nil
-    }
-
-    private var toldCount = 0
-}
-
-extension ConnectionGate {
-    /// Reads a socket's events: counts connections, hangs up on those over the limit, and notes
-    /// what an operator should know.
-    mutating func read(
-        _ socket: LoopSocket, _ trouble: inout AcceptTrouble, into notices: inout EndpointNotices
-    ) {
-        let now = ContinuousClock.now
-        for _ in 0..<AcceptTrouble.eventsPerPassMax {
-            guard let event = try? socket.nextEvent() else { break }
-            hear(event, at: now)
-            if trouble.isWorthTelling(event.kind) { notices.add(event) }
-        }
-        for connection in takeOver(at: now) { socket.hangUp(connection) }
-        if let notice = takeNotice(at: now) {
-            notices.add(notice.sentence, isWarning: notice.isWarning)
-        }
     }
 }
 

@@ -13,9 +13,7 @@ package final class IntakeEndpoint {
 
     private let socket: LoopSocket
     private let limits: WireLimits
-    private var acceptTrouble = AcceptTrouble()
-    private var notices: EndpointNotices
-    private var gate: ConnectionGate
+    private var watch: ConnectionWatch
 
     /// Binds.
     package init(
@@ -23,8 +21,8 @@ package final class IntakeEndpoint {
         connectionsMax: Int = ConnectionShares().intake
     ) throws(ZeroMQError) {
         self.limits = limits
-        gate = ConnectionGate(countMax: connectionsMax)
-        notices = EndpointNotices(of: "intake", frameBytesMax: limits.frameBytesMax)
+        watch = ConnectionWatch(
+            of: "intake", frameBytesMax: limits.frameBytesMax, connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [.routerMandatory(true)])
@@ -41,7 +39,7 @@ package final class IntakeEndpoint {
     package func receive(
         countMax: Int, bytesMax: Int
     ) -> (requests: [(ClientRoute, ClientRequest)], isDrained: Bool) {
-        readEvents()
+        watch.read(socket)
         var requests: [(ClientRoute, ClientRequest)] = []
         var bytes = 0
         for _ in 0..<countMax {
@@ -77,22 +75,20 @@ package final class IntakeEndpoint {
             outcome == .sent
         else {
             droppedCount += 1
-            notices.addDropped()
+            watch.notices.addDropped()
             return
         }
     }
 
     /// Connections that stand, and those that were turned away since the start.
-    package var connections: (count: Int, refused: Int) { (gate.count, gate.refusedCount) }
+    package var connections: (count: Int, refused: Int) { watch.connections }
 
     /// When the socket is to be read again though nothing comes.
-    package var nextDeadline: ContinuousClock.Instant? { gate.nextDeadline }
+    package var nextDeadline: ContinuousClock.Instant? { watch.nextDeadline }
 
     /// What the log should have since the last call.
-    package func takeNotices() -> [EndpointNotice] { notices.take() }
+    package func takeNotices() -> [EndpointNotice] { watch.notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }
-
-    private func readEvents() { gate.read(socket, &acceptTrouble, into: &notices) }
 }

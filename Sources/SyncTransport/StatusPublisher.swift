@@ -31,17 +31,15 @@ package final class StatusPublisher {
     private var isOverfull = false
     private var fresh: [[UInt8]] = []
     private var marksAt: Instant?
-    private var acceptTrouble = AcceptTrouble()
-    private var notices: EndpointNotices
-    private var gate: ConnectionGate
+    private var watch: ConnectionWatch
 
     /// Binds.
     package init(
         _ endpoint: String, on loop: SocketLoop,
         connectionsMax: Int = ConnectionShares().status
     ) throws(ZeroMQError) {
-        gate = ConnectionGate(countMax: connectionsMax)
-        notices = EndpointNotices(of: "status", frameBytesMax: Self.frameBytesMax)
+        watch = ConnectionWatch(
+            of: "status", frameBytesMax: Self.frameBytesMax, connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .xpub, on: loop,
             options: SocketDefaults.bound(limits: WireLimits()) + [
@@ -84,7 +82,7 @@ package final class StatusPublisher {
     ///   - number: Last event handed to ``publish(_:)-([StatusEvent])``, over all.
     ///   - projectNumber: Last event of a project.
     package func turn(at now: Instant, number: UInt64, projectNumber: (ProjectName) -> UInt64) {
-        gate.read(socket, &acceptTrouble, into: &notices)
+        watch.read(socket)
         readSubscriptions()
         for prefix in fresh { mark(prefix, number, projectNumber) }
         fresh = []
@@ -103,13 +101,13 @@ package final class StatusPublisher {
     }
 
     /// Connections that stand, and those that were turned away since the start.
-    package var connections: (count: Int, refused: Int) { (gate.count, gate.refusedCount) }
+    package var connections: (count: Int, refused: Int) { watch.connections }
 
     /// When the socket is to be read again because of its connections.
-    package var connectionDeadline: ContinuousClock.Instant? { gate.nextDeadline }
+    package var connectionDeadline: ContinuousClock.Instant? { watch.nextDeadline }
 
     /// What the log should have since the last call.
-    package func takeNotices() -> [EndpointNotice] { notices.take() }
+    package func takeNotices() -> [EndpointNotice] { watch.notices.take() }
 
     /// Closes the socket.
     package func close() { socket.close() }

@@ -97,7 +97,7 @@ struct WorkerCommand: AsyncParsableCommand {
                 configuration, store: store, sandboxes: sandboxes, logger: logger,
                 onExit: { reason in exit.withLock { $0 = reason } },
                 onOverdue: { [logger] in
-                    let code = Self.code(of: exit.withLock { $0 })?.rawValue ?? 0
+                    let code = Self.trouble(of: exit.withLock { $0 })?.code.rawValue ?? 0
                     logger.warning(
                         "a call into store or sandbox hangs; the process ends without it",
                         metadata: ["exit": "\(code)"])
@@ -113,28 +113,19 @@ struct WorkerCommand: AsyncParsableCommand {
                     logger: logger))
             try await serve(services, atSecondSignal: endLikeACrash)
             await store.close()
-            try end(exit.withLock { $0 }, logger)
+            if let trouble = Self.trouble(of: exit.withLock { $0 }) { throw trouble }
+            logger.info("drained")
         }
     }
 
-    /// The exit code that tells why the worker ended; nil when all is well.
-    private static func code(of reason: WorkerExit?) -> Trouble.Code? {
+    /// What ended the worker; nil when all is well.
+    private static func trouble(of reason: WorkerExit?) -> Trouble? {
         switch reason {
-        case nil: .failed
+        case nil: Trouble("The worker ended without having been drained.", code: .failed)
         case .drained: nil
-        case .replaced: .replaced
-        case .refused: .configuration
-        }
-    }
-
-    private func end(_ reason: WorkerExit?, _ logger: Logger) throws {
-        switch reason {
-        case nil: throw Trouble("The worker ended without having been drained.", code: .failed)
-        case .drained: logger.info("drained")
-        case .replaced(let sentence): throw Trouble(sentence, code: .replaced)
+        case .replaced(let sentence): Trouble(sentence, code: .replaced)
         case .refused(let code, let sentence):
-            throw Trouble(
-                "The pool refuses this worker (\(code)): \(sentence)", code: .configuration)
+            Trouble("The pool refuses this worker (\(code)): \(sentence)", code: .configuration)
         }
     }
 

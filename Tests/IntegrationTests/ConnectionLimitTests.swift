@@ -49,19 +49,11 @@ import ZeroMQ
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         func start(_ limit: Int) throws -> (code: Int32, text: String) {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
-            process.arguments = [
-                "--nofile=\(limit):\(limit)", try DaemonCluster.binary.path, "coordinator",
+            let (code, text) = try CommandRun.outcome(of: [
+                "prlimit", "--nofile=\(limit):\(limit)", DaemonCluster.binary.path, "coordinator",
                 "--journal", "sqlite:\(folder.path)/journal.db",
-            ]
-            let output = Pipe()
-            process.standardError = output
-            process.standardOutput = output
-            try process.run()
-            let data = output.fileHandleForReading.readDataToEndOfFile()
-            process.waitUntilExit()
-            return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+            ])
+            return (code, text)
         }
         let some = try start(3_000)
         #expect(some.code == 78)

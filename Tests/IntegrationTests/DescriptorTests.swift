@@ -12,12 +12,7 @@ import Testing
         let open = Set(names.compactMap { Int($0) })
         // The lowest free number would be the next one; those above it stay as they are.
         let count = count ?? (0...open.count).first { !open.contains($0) } ?? open.count
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/prlimit")
-        process.arguments = ["--pid", String(pid), "--nofile=\(count):"]
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw KitError("prlimit failed") }
+        try SystemTool.run("prlimit", ["--pid", String(pid), "--nofile=\(count):"])
     }
 
     private static func push(_ paths: [String], _ text: String, _ load: LoadedProducer) async {

@@ -11,17 +11,7 @@ struct HelpTests {
     }()
 
     private static func run(_ arguments: [String]) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = try DaemonCluster.binary
-        process.arguments = arguments
-        process.standardInput = FileHandle.nullDevice
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        try CommandRun.outcome(of: DaemonCluster.binary, arguments)
     }
 
     /// Every command with its options, as the argument parser knows them.

@@ -8,23 +8,12 @@ struct SettingsTests {
     private static func run(
         _ arguments: [String], _ variables: [String: String] = [:], in folder: URL? = nil
     ) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = try DaemonCluster.binary
-        process.arguments = arguments
         var environment = ProcessInfo.processInfo.environment.filter {
             !$0.key.hasPrefix("SYNCD_")
         }
         environment.merge(variables) { $1 }
-        process.environment = environment
-        process.currentDirectoryURL = folder
-        process.standardInput = FileHandle.nullDevice
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        return try CommandRun.outcome(
+            of: DaemonCluster.binary, arguments, environment: environment, in: folder)
     }
 
     private static func withFile(

@@ -80,11 +80,11 @@ struct FailureTests {
         let writer = try await sandbox.entered()
         try await writer.apply(SandboxConformance.put("a", "1"), through: stage)
         try await writer.apply(SandboxConformance.put("d/b", "1"), through: stage)
-        try chattr("+i", sandbox.path + "/a")
-        try chattr("+i", sandbox.path + "/d")
+        try SystemTool.run("chattr", ["+i", sandbox.path + "/a"])
+        try SystemTool.run("chattr", ["+i", sandbox.path + "/d"])
         defer {
-            try? chattr("-i", sandbox.path + "/a")
-            try? chattr("-i", sandbox.path + "/d")
+            _ = try? SystemTool.run("chattr", ["-i", sandbox.path + "/a"])
+            _ = try? SystemTool.run("chattr", ["-i", sandbox.path + "/d"])
         }
         for edit in [
             try SandboxConformance.put("a", "2"), try SandboxConformance.delete("a"),
@@ -150,14 +150,5 @@ struct FailureTests {
             let place = Errno(number).failure("open", .place("the root"))
             #expect(place.failureClass != .file && place.failureClass != .shape)
         }
-    }
-
-    private func chattr(_ flag: String, _ path: String) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/chattr")
-        process.arguments = [flag, path]
-        try process.run()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw SandboxComplaint("chattr failed") }
     }
 }

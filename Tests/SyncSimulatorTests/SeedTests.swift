@@ -1,4 +1,5 @@
 import Foundation
+import SyncTestKit
 import Testing
 
 /// Seeds run by the command, so that hashing is the same in every process.
@@ -44,17 +45,8 @@ struct SimCommand {
     var lines: [Substring] { text.split(separator: "\n") }
 
     static func run(_ arguments: [String]) throws -> SimCommand {
-        let process = Process()
-        process.executableURL = try binary
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return SimCommand(
-            status: process.terminationStatus, text: String(decoding: output, as: UTF8.self))
+        let (status, text) = try CommandRun.outcome(of: binary, arguments)
+        return SimCommand(status: status, text: text)
     }
 
     private static var binary: URL {

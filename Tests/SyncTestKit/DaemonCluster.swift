@@ -365,18 +365,7 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// Runs the command and gives what it printed.
     package func command(_ arguments: [String]) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = try Self.binary
-        process.arguments = arguments
-        process.environment = environment
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = output
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        try CommandRun.outcome(of: Self.binary, arguments, environment: environment)
     }
 }
 

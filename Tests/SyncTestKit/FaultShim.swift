@@ -30,16 +30,12 @@ package struct FaultShim {
         let source = folder.appendingPathComponent("faults.c")
         let library = folder.appendingPathComponent("faults.so")
         try Self.text.write(to: source, atomically: true, encoding: .utf8)
-        let compiler = Process()
-        compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        compiler.arguments = [
+        let (code, complaint) = try CommandRun.outcome(of: [
             "clang", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library.path, source.path,
             "-ldl",
-        ]
-        try compiler.run()
-        compiler.waitUntilExit()
-        guard compiler.terminationStatus == 0 else {
-            throw KitError("clang could not compile \(source.path)")
+        ])
+        guard code == 0 else {
+            throw KitError("clang could not compile \(source.path): \(complaint)")
         }
         environment = ["LD_PRELOAD": library.path, "FAULTS": folder.path]
     }

@@ -1,22 +1,12 @@
 import Foundation
+import SyncTestKit
 import Testing
 
 /// What the toolchain itself can tell.
 struct ToolTests {
     /// Runs a command in the repository; its output and exit code.
     private func run(_ words: [String]) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = words
-        process.currentDirectoryURL = SourceTree.root
-        process.standardInput = FileHandle.nullDevice
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self))
+        try CommandRun.outcome(of: words, in: SourceTree.root)
     }
 
     @Test(.timeLimit(.minutes(10)))

@@ -6,7 +6,7 @@ package typealias FileIndex = Int
 
 /// A file that is ready to go, at one moment of its life.
 package struct ReadyEntry: Comparable, Sendable {
-    /// The edit's sequence: lower goes first.
+    /// The edit's sequence, or none for one that has had its turn: lower goes first.
     package let sequence: EditSequence
     /// Which file.
     package let index: FileIndex

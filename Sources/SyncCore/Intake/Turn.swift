@@ -145,6 +145,17 @@ struct Turn: Sendable {
         events.append(event)
     }
 
+    /// Stages that all files are written into a target, and who is told why; what was stuck there
+    /// is free.
+    mutating func fill(
+        _ target: TargetURL, of project: ProjectName, telling kind: EventKind = .refreshing,
+        code: String, reason: String
+    ) {
+        refilled.append(target)
+        unstuck.append(target)
+        tell(StatusEvent(kind, project: project, target: target, code: code, reason: reason))
+    }
+
     /// Stages a change of one target's record.
     mutating func changeTarget(
         _ target: TargetURL, of project: ProjectName,

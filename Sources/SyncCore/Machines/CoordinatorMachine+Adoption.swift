@@ -55,12 +55,9 @@ extension CoordinatorMachine {
             if $0.isAttached { refill(&$0) }
         }
         guard target.isAttached else { return }
-        turn.refilled.append(target.url)
-        turn.unstuck.append(target.url)
-        turn.tell(
-            StatusEvent(
-                .refreshing, project: project, target: target.url, code: "adopted",
-                reason: "The store was adopted; all files are written again."))
+        turn.fill(
+            target.url, of: project, code: "adopted",
+            reason: "The store was adopted; all files are written again.")
     }
 
     /// Gives a pending row a sequence above the store's: under its old one it would be stale.
@@ -90,13 +87,10 @@ extension CoordinatorMachine {
         }
         let key = ProducerKey(project: row.file.project, producer: row.id.producer)
         guard let known = windows[key]?.accepted(row.id.number) else { return }
-        var window = turn.windows[key] ?? Turn.StagedWindow()
-        window.records[row.id.number] = AcceptedNumber(
-            number: known.number, sequence: sequence, fileHash: known.fileHash,
-            digest: known.digest)
-        window.order.append(known.number)
-        window.highest = max(window.highest, known.number)
-        turn.windows[key] = window
+        turn.windows[key, default: Turn.StagedWindow()].accept(
+            AcceptedNumber(
+                number: known.number, sequence: sequence, fileHash: known.fileHash,
+                digest: known.digest))
     }
 }
 

@@ -101,12 +101,9 @@ extension CoordinatorMachine {
         turn.projects[project] = record
         for target in attached {
             turn.targetOwners[target] = project
-            turn.refilled.append(target)
-            turn.unstuck.append(target)
-            turn.tell(
-                StatusEvent(
-                    .attached, project: project, target: target, code: "asked",
-                    reason: "An operator attached the sandbox; all files are written into it."))
+            turn.fill(
+                target, of: project, telling: .attached, code: "asked",
+                reason: "An operator attached the sandbox; all files are written into it.")
         }
         return attached.isEmpty
             ? "Everything named is attached already."
@@ -119,12 +116,9 @@ extension CoordinatorMachine {
     ) {
         guard !turn.refilled.contains(target) else { return }
         turn.changeTarget(target, of: project, from: projects) { refill(&$0) }
-        turn.refilled.append(target)
-        turn.unstuck.append(target)
-        turn.tell(
-            StatusEvent(
-                .refreshing, project: project, target: target, code: "asked",
-                reason: "An operator asked for it; all files are written again."))
+        turn.fill(
+            target, of: project, code: "asked",
+            reason: "An operator asked for it; all files are written again.")
     }
 
     /// Answers an operator's command after its commit.

@@ -151,13 +151,10 @@ extension CoordinatorMachine {
         case .blank, .rolledBack, .rebooted:
             refill(&record.targets[place])
             turn.projects[project] = record
-            turn.unstuck.append(report.url)
             stageBack(report.url, of: project, in: &turn)
-            turn.refilled.append(report.url)
-            turn.tell(
-                StatusEvent(
-                    .refreshing, project: project, target: report.url,
-                    code: report.finding.code, reason: report.finding.sentence))
+            turn.fill(
+                report.url, of: project, code: report.finding.code,
+                reason: report.finding.sentence)
         case .taken(let owner):
             let cause = Failure(
                 .target, code: TargetCode.taken,

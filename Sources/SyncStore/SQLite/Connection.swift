@@ -72,7 +72,8 @@ final class Connection: Sendable {
         configuration.busyMode = .callback { busy.asksAgain(tries: $0) }
         // GRDB's own WAL mode is not used: it sets synchronous=NORMAL after everything else.
         configuration.journalMode = .default
-        queue = try DatabaseQueue(path: Self.plain(file), configuration: configuration)
+        queue = try DatabaseQueue(
+            path: ConnectionSetup.path(of: file), configuration: configuration)
         let setup = ConnectionSetup(schema: schema, options: options, file: file)
         try queue.writeWithoutTransaction { database in
             if isReadOnly { return try setup.runForReading(database) }
@@ -166,9 +167,6 @@ final class Connection: Sendable {
         // Busy or full: the log keeps everything, and the next call tries again.
         if failure.kind == .corrupt { broken.withLock { $0 = failure } }
     }
-
-    /// Absolute or "./…": SQLite gives names such as ":memory:" and "file:…" other meanings.
-    static func plain(_ file: String) -> String { file.hasPrefix("/") ? file : "./" + file }
 }
 
 /// Pages in the write-ahead log after the connection's last commit.

@@ -15,6 +15,10 @@ struct ConnectionSetup {
     /// Its name, for messages.
     let file: String
 
+    /// A file's name as SQLite takes it: absolute or "./…", since names such as ":memory:" and
+    /// "file:…" mean something else to it.
+    static func path(of file: String) -> String { file.hasPrefix("/") ? file : "./" + file }
+
     /// Prepares a connection that writes; GRDB has opened it already.
     ///
     /// Two processes that make one file at once can meet in the switch to WAL, where SQLite does

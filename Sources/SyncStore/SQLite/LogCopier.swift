@@ -5,8 +5,8 @@ internal import Synchronization
 
 /// Copies a long write-ahead log into the database while commits go on.
 ///
-/// Copying a thousand pages and syncing them takes as long as dozens of commits. Done between two
-/// commits, a keystroke waits for it; done by another connection alone, it never reaches the end of
+/// Copying a long log and syncing it takes far longer than a commit. Done between two commits, a
+/// keystroke waits for it; done by another connection alone, it never reaches the end of
 /// a log that goes on growing, and the log can't begin anew. So it is done in two steps:
 ///
 ///     idle ──log is long──▶ copying ──done──▶ copied ──commits' connection copies the rest──▶ idle
@@ -70,7 +70,7 @@ final class LogCopier: Sendable {
             configuration.label = "syncd.log"
             configuration.journalMode = .default
             let made = try? DatabaseQueue(
-                path: Connection.plain(file), configuration: configuration)
+                path: ConnectionSetup.path(of: file), configuration: configuration)
             try? made?.writeWithoutTransaction { database in
                 // Both syncs of a checkpoint: the log before, the database after.
                 try database.execute(sql: "PRAGMA synchronous = FULL")
