@@ -133,8 +133,9 @@ actor Disturbance {
 
     // MARK: Stopped
 
-    /// When the worker that was stopped had ended, and when another one had its label for a second.
+    /// When a worker was stopped, when it had ended, when another one had its label for a second.
     struct Replacement: Sendable {
+        let stoppedAt: ContinuousClock.Instant
         let endedAt: ContinuousClock.Instant
         let settledAt: ContinuousClock.Instant
     }
@@ -144,6 +145,7 @@ actor Disturbance {
         // Into the middle of the load.
         try await Task.sleep(for: .seconds(1))
         let victim = try await stopInTransaction()
+        let stoppedAt = ContinuousClock.now
         try await waitUntil("the stopped worker was killed") {
             await !self.pool.processes.contains { $0.pid == victim.pid }
         }
@@ -155,7 +157,7 @@ actor Disturbance {
             }
         }
         try await Task.sleep(for: .seconds(1))
-        return Replacement(endedAt: endedAt, settledAt: .now)
+        return Replacement(stoppedAt: stoppedAt, endedAt: endedAt, settledAt: .now)
     }
 
     /// Stops a worker that has its turn at the store, so that its transaction stays open.

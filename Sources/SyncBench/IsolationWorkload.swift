@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import SyncCore
 
 /// What goes on beside a healthy project.
@@ -35,7 +36,9 @@ struct IsolationWorkload: Workload {
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
-        try await Pool.with(in: folder) { pool in
+        // What a former pair left to be written would slow down this one's time alone.
+        sync()
+        return try await Pool.with(in: folder) { pool in
             let disturbance = Disturbance(neighbour, pool)
             do {
                 let pair = try await measure(pool, disturbance)
@@ -58,19 +61,27 @@ struct IsolationWorkload: Workload {
         let pusher = try await pool.pusher(Self.project)
         try await OpenLoop.prepare(
             Self.project, files: Self.files, bytes: size.bytes, in: pool, pusher)
+        _ = await pusher.takeAcceptLatency()
         let alone = LatencyHistogram(
             try await loop(1_000, size.edits).measure(pool, Self.project, pusher))
+        let acceptedAlone = await pusher.takeAcceptLatency()
         try await disturbance.begin()
         let watch = UsageWatch(await pool.processes)
         var samples: [VisibleMeter.Sample]
-        var handOff: Duration?
+        var handOff: HandOff?
         if neighbour == .stopped {
-            (handOff, samples) = try await beside(pool, pusher, disturbance)
+            let (taken, after) = try await beside(pool, pusher, disturbance)
+            (handOff, samples) = (taken, after)
         } else {
             samples = try await loop(1_000_000, size.edits).measure(pool, Self.project, pusher)
         }
         let beside = LatencyHistogram(samples)
+        let acceptedBeside = await pusher.takeAcceptLatency()
         var pair = Pair()
+        pair.add("p50 accepted alone", acceptedAlone.milliseconds(50), "ms")
+        pair.add("p50 accepted beside", acceptedBeside.milliseconds(50), "ms")
+        pair.add("p99 accepted alone", acceptedAlone.milliseconds(99), "ms")
+        pair.add("p99 accepted beside", acceptedBeside.milliseconds(99), "ms")
         pair.add("p50 alone", alone.milliseconds(50), "ms")
         pair.add("p99 alone", alone.milliseconds(99), "ms")
         pair.add("p50 beside", beside.milliseconds(50), "ms")
@@ -81,8 +92,9 @@ struct IsolationWorkload: Workload {
             valueMax: Self.ratioMax)
         if let handOff {
             pair.add(
-                "hand-off after the death", handOff.seconds * 1_000, "ms",
+                "hand-off after the death", handOff.inHand.seconds * 1_000, "ms",
                 valueMax: Self.handOffMax)
+            pair.add("typed meanwhile, visible after", handOff.all.seconds * 1_000, "ms")
         }
         for (name, value, unit) in try await disturbance.evidence() { pair.add(name, value, unit) }
         pair.processes = watch.figures
@@ -95,13 +107,29 @@ struct IsolationWorkload: Workload {
             firstPlace: firstPlace)
     }
 
+    /// How long after a stopped worker's death things became visible.
+    private struct HandOff {
+        /// The last edit that was due before the stop, and so in hand or in the way of what was.
+        let inHand: Duration
+        /// The last edit that was due before the death: some seconds' typing.
+        let all: Duration
+
+        init(_ samples: [VisibleMeter.Sample], _ replaced: Disturbance.Replacement) {
+            func last(dueBefore instant: ContinuousClock.Instant) -> Duration {
+                let ends = samples.filter { $0.dueAt < instant }.map { $0.dueAt + $0.latency }
+                return max((ends.max() ?? replaced.endedAt) - replaced.endedAt, .zero)
+            }
+            inHand = last(dueBefore: replaced.stoppedAt)
+            all = last(dueBefore: replaced.endedAt)
+        }
+    }
+
     /// Stops a worker under load.
     ///
-    /// - Returns: How long after the worker's death the last edit that was due before became
-    ///   visible, and the edits that were due once the hand-off was over.
+    /// - Returns: How long the hand-off took, and the edits that were due once it was over.
     private func beside(
         _ pool: Pool, _ pusher: Pusher, _ disturbance: Disturbance
-    ) async throws -> (handOff: Duration, after: [VisibleMeter.Sample]) {
+    ) async throws -> (HandOff, after: [VisibleMeter.Sample]) {
         async let replacement = disturbance.replaced()
         // Half a minute is far more than lease, margin and start of the replacement.
         let extra = size.rate * 30
@@ -114,10 +142,8 @@ struct IsolationWorkload: Workload {
         do { try await running.value } catch is CancellationError {}
         let samples = await meter.finish()
         try await pusher.settle()
-        let before = samples.filter { $0.dueAt < replaced.endedAt }
-        let last = before.map { $0.dueAt + $0.latency }.max() ?? replaced.endedAt
         return (
-            max(last - replaced.endedAt, .zero), samples.filter { $0.dueAt >= replaced.settledAt }
+            HandOff(samples, replaced), samples.filter { $0.dueAt >= replaced.settledAt }
         )
     }
 }

@@ -64,6 +64,12 @@ actor Pusher: SocketLoopClient {
         send([lastNumber])
     }
 
+    /// How long answers took since this was asked last.
+    func takeAcceptLatency() -> LatencyHistogram {
+        defer { acceptLatency = LatencyHistogram() }
+        return acceptLatency
+    }
+
     /// Waits until every edit is answered.
     func settle() async throws {
         if run != nil || !unanswered.isEmpty {

@@ -18,11 +18,13 @@ import Testing
     }
 
     /// Whether somebody waits at the door.
-    private func isAwaited() throws -> Bool {
-        let door = open(file + ".door", O_RDWR | O_CLOEXEC)
-        try #require(door >= 0)
-        defer { close(door) }
-        return flock(door, LOCK_EX | LOCK_NB) != 0
+    private func isAwaited() throws -> Bool { try isTaken(".door") }
+
+    private func isTaken(_ name: String) throws -> Bool {
+        let descriptor = open(file + name, O_RDWR | O_CLOEXEC)
+        try #require(descriptor >= 0)
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0
     }
 
     @Test func `a writer that waits goes before the one that comes back at once`() throws {
@@ -55,6 +57,14 @@ import Testing
             for _ in 0..<2 { patient.taking { count += 1 } }
         }
         #expect(count == 2)
+    }
+
+    @Test func `who waited in vain has turns again as soon as the room is free`() throws {
+        let stopped = WriterTurns(beside: file, patience: .seconds(60))
+        let patient = WriterTurns(beside: file, patience: .milliseconds(20))
+        stopped.taking { patient.taking {} }
+        let isInRoom = try patient.taking { try isTaken(".room") }
+        #expect(isInRoom)
     }
 
     @Test func `a store waits for its turn before it writes`() async throws {

@@ -48,6 +48,9 @@ struct IntakeInbox: Sendable {
     /// Whether a project waits that had nothing waiting before.
     var hasFresh: Bool { !fresh.isEmpty }
 
+    /// Whether what comes out next may go in a flood's pause.
+    var hasUrgent: Bool { hasOthers || hasFresh }
+
     /// Edits and bytes of one project that wait.
     func load(of project: ProjectName) -> (edits: Int, bytes: Int) {
         lines[project].map { ($0.editCount, $0.byteCount) } ?? (0, 0)

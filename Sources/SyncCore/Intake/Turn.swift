@@ -111,6 +111,8 @@ struct Turn: Sendable {
     var kept: [TurnInput] = []
     /// Whether a store is taken over.
     var isAdopting = false
+    /// Whether it lies within a flood's pause.
+    var isInterlude = false
     var transaction: JournalTransaction
     var pendingFiles = 0
     var pendingBytes = 0

@@ -9,9 +9,11 @@ extension CoordinatorMachine {
             self.turnRetryAt = nil
         }
         if isJournalShort { putEditsOff() }
-        if let turnPacedUntil, now < turnPacedUntil, !inbox.hasFresh { return }
-        turnPacedUntil = nil
+        let isPaced = turnPacedUntil.map { now < $0 } ?? false
+        if isPaced, !inbox.hasFresh { return }
+        if !isPaced { turnPacedUntil = nil }
         var staged = Turn(number: lastTurn + 1, header: header, time: wall)
+        staged.isInterlude = isPaced
         turnClosedAt = now
         fill(&staged, at: now)
         finish(&staged)
@@ -29,12 +31,17 @@ extension CoordinatorMachine {
 
     /// Stages what waits, up to the turn's goal: much for a project that is alone, little beside a
     /// quiet one, since a keystroke waits for the turn that is on its way to disk.
+    ///
+    /// In a flood's pause only who comes with nothing waiting before: else each keystroke would
+    /// take the flood along.
     private mutating func fill(_ staged: inout Turn, at now: Instant) {
         let editsMax = active.isShared ? settings.sharedTurnEditsMax : settings.turnEditsMax
         let bytesMax = active.isShared ? settings.sharedTurnBytesMax : settings.turnBytesMax
         var edits = 0
         var bytes = 0
-        while edits < editsMax, bytes < bytesMax, let input = inbox.popFirst() {
+        while edits < editsMax, bytes < bytesMax, !staged.isInterlude || inbox.hasUrgent,
+            let input = inbox.popFirst()
+        {
             if case .edits(let part) = input {
                 edits += part.items.count
                 bytes += part.byteCount
@@ -235,17 +242,21 @@ extension CoordinatorMachine {
         }
     }
 
-    /// While projects share, leaves the disk alone for as long as the last turn took: a keystroke
-    /// that comes in the pause finds no other project's turn before it.
-    private mutating func pace(at now: Instant) {
-        guard active.isShared, let turnClosedAt else { return }
-        turnPacedUntil = now + min(now - turnClosedAt, settings.sharedTurnPauseMax)
+    /// While projects share, leaves disk and processors alone for some times as long as the last
+    /// turn took: a keystroke that comes in the pause finds no other project's turn before it.
+    ///
+    /// A turn within the pause does not make it longer, or the flood would stand still.
+    private mutating func pace(after done: Turn, at now: Instant) {
+        guard active.isShared, !done.isInterlude, let turnClosedAt else { return }
+        turnPacedUntil =
+            now
+            + min((now - turnClosedAt) * settings.sharedTurnPauses, settings.sharedTurnPauseMax)
     }
 
     /// Makes a committed turn true: tables, members, answers, events.
     private mutating func conclude(at now: Instant) {
         guard let done = turn.take() else { return }
-        pace(at: now)
+        pace(after: done, at: now)
         isJournalShort = false
         lastTurn = done.number
         header = done.header

@@ -62,7 +62,7 @@ package struct CoordinatorMachine: Sendable {
     var gathered: [UInt64: [EditAnswer]] = [:]
     /// When the turn on its way to disk was closed.
     var turnClosedAt: Instant?
-    /// While projects share: not before this, unless one comes that had nothing waiting.
+    /// While projects share: not before this, but for one that comes with nothing waiting.
     var turnPacedUntil: Instant?
     /// Not before this, after a commit that failed.
     var turnRetryAt: Instant?

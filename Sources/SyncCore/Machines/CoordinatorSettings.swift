@@ -11,8 +11,10 @@ package struct CoordinatorSettings: Sendable {
     package var sharedTurnEditsMax = 64
     /// Bytes of content in one turn likewise.
     package var sharedTurnBytesMax = 256 << 10
+    /// Pause between two turns likewise, in times of the former's length.
+    package var sharedTurnPauses = 3
     /// Longest pause between two turns likewise.
-    package var sharedTurnPauseMax: Duration = .milliseconds(20)
+    package var sharedTurnPauseMax: Duration = .milliseconds(50)
     /// Edits that may wait for the turn on its way to disk; more get `busy`.
     package var inboxEditsMax = 16_384
     /// Bytes of content that may wait likewise.

@@ -14,14 +14,14 @@ internal import Synchronization
 /// as somebody waits there.
 ///
 /// Only a courtesy: what protects the file is SQLite's own lock. Who has waited for `patience`, say
-/// because a process is stopped in the room, goes on without a turn, also the next times for a
-/// while, and so does a process that can't open the files. The kernel lets go of what an ended
-/// process held.
+/// because a process is stopped in the room, goes on without a turn, and for a while takes a turn
+/// only when it gets it at once; a process that can't open the files goes without. The kernel lets
+/// go of what an ended process held.
 ///
 /// Used by one thread at a time: a connection's queue.
 final class WriterTurns: Sendable {
     private static let lookMicroseconds: UInt32 = 150
-    /// How long no turn is asked for after one that was waited for in vain.
+    /// How long no turn is waited for after one that was waited for in vain.
     private static let restAfterVain: Duration = .seconds(10)
 
     private let door: CInt
@@ -48,12 +48,15 @@ final class WriterTurns: Sendable {
     }
 
     private func take() -> Bool {
+        guard door >= 0, room >= 0 else { return false }
         let now = ContinuousClock.now
-        guard door >= 0, room >= 0, restsUntil.withLock({ $0.map { now >= $0 } ?? true }) else {
-            return false
+        let isResting = restsUntil.withLock { $0.map { now < $0 } ?? false }
+        let hasTurn = enter(until: isResting ? now : now + patience)
+        if hasTurn {
+            restsUntil.withLock { $0 = nil }
+        } else if !isResting {
+            restsUntil.withLock { $0 = .now + Self.restAfterVain }
         }
-        let hasTurn = enter(until: now + patience)
-        restsUntil.withLock { $0 = hasTurn ? nil : .now + Self.restAfterVain }
         return hasTurn
     }
 
