@@ -8,7 +8,7 @@ import ZeroMQ
 /// P8: connections have a limit, the process has descriptors for it, and nobody inside is harmed.
 @Suite(.serialized) struct ConnectionLimitTests {
     // Trace B5.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `past the limit of connections who comes is hung up on, who is in is served`()
         async throws
     {
@@ -43,7 +43,7 @@ import ZeroMQ
         await cluster.stop()
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.patience))
     func `a coordinator whose descriptors do not cover its connections is refused`() async throws {
         let folder = URL(fileURLWithPath: "/tmp/syncd-test-\(UInt32.random(in: .min ... .max))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -68,7 +68,7 @@ import Testing
         try result.get()
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a file that fails is told from its first try to its repair`() async throws {
         try await withScene { scene in
             let cluster = scene.cluster
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a write that hangs is told, and its end`() async throws {
         try await withScene { scene in
             let cluster = scene.cluster
@@ -104,7 +104,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a store that hangs is named as the cause, and the worker can leave`() async throws {
         try await withScene { scene in
             let cluster = scene.cluster
@@ -126,7 +126,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `what a sandbox goes through is told`() async throws {
         try await withScene { scene in
             let cluster = scene.cluster

@@ -22,7 +22,7 @@ import Testing
     }
 
     // Trace A8.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a coordinator whose fsync fails ends, promises nothing, and reads back what is there`()
         async throws
     {
@@ -60,7 +60,7 @@ import Testing
     }
 
     // Trace B3.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a file that kills every worker fails as poison under up, the others are written`()
         async throws
     {

@@ -42,7 +42,7 @@ struct TortureTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(8)))
+    @Test(.timeLimit(.patience))
     func `a short torture breaks no promise`() async throws {
         let run = try Run([
             "--seconds", "1", "--seed", "4711", "--round", "4", "--rounds", "1", "--hand-offs", "1",
@@ -58,7 +58,7 @@ struct TortureTests {
         #expect(try run.remains() == [])
     }
 
-    @Test(.timeLimit(.minutes(5)))
+    @Test(.timeLimit(.patience))
     func `a torture that is killed leaves no process and no mount behind`() async throws {
         let run = try Run(["--seconds", "60", "--seed", "4711", "--dirty", "0"])
         try await Patience.until("it tortures") {

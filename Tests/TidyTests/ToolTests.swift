@@ -9,7 +9,7 @@ struct ToolTests {
         try CommandRun.outcome(of: words, in: SourceTree.root)
     }
 
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `the formatter has nothing to say`() throws {
         let (code, output) = try run([
             "swift", "format", "lint", "--strict", "--parallel", "--recursive", "Package.swift",
@@ -18,7 +18,7 @@ struct ToolTests {
         #expect(code == 0, "\(output)")
     }
 
-    @Test(.timeLimit(.minutes(10)))
+    @Test(.timeLimit(.patience))
     func `the compiler knows every upcoming feature that the manifest names`() throws {
         let (code, output) = try run(["swiftc", "-print-supported-features"])
         #expect(code == 0, "\(output)")
@@ -29,7 +29,7 @@ struct ToolTests {
         }
     }
 
-    @Test(.timeLimit(.minutes(10)), arguments: ["deploy", ".ci"])
+    @Test(.timeLimit(.patience), arguments: ["deploy", ".ci"])
     func `every script is one that bash can read, and may be executed`(_ folder: String) throws {
         let scripts = SourceTree.files.filter {
             $0.path.hasPrefix(folder + "/") && $0.text.hasPrefix("#!/usr/bin/env bash")
