@@ -130,7 +130,8 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "SyncTestKit", dependencies: ["SyncCore", "SyncTransport", "ZeroMQ"],
+            name: "SyncTestKit",
+            dependencies: ["SyncCore", "SyncSimulator", "SyncTransport", "ZeroMQ"],
             path: "Tests/SyncTestKit", swiftSettings: settings),
         .executableTarget(
             name: "SyncTorture",

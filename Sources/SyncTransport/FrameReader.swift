@@ -34,8 +34,8 @@ struct FrameReader {
         guard let value = try Self.number(text(what)) else {
             throw Rejection(
                 .badRequest,
-                "The \(what) is no number; send decimal digits without sign or leading zeros, at "
-                    + "most \(countMax).")
+                "Send the \(what) in decimal digits without sign or leading zeros, at most "
+                    + "\(countMax).")
         }
         return value
     }

@@ -138,6 +138,16 @@ actor Worker: SocketLoopClient {
 
     /// A probe came back.
     func probed(_ target: AssignedTarget, _ result: Result<TargetFinding, SandboxError>) {
+        if target.isTriedByWriting {
+            let finding =
+                switch result {
+                case .success(let found): "\(found)"
+                case .failure(let error): error.code
+                }
+            logger.debug(
+                "probed a sandbox that is away",
+                metadata: ["target": "\(target.url)", "finding": "\(finding)"])
+        }
         machine.probed(target, result, at: clock.now)
     }
 

@@ -139,6 +139,46 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.patience))
+    func `an order that names an older edit changes nothing of the newer one`() async throws {
+        try await withBench { bench in
+            await bench.push("a", "one")
+            try await bench.cluster.flush()
+            let link = bench.sandbox + "/out"
+            try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "/tmp")
+            await bench.push("out/f", "older")
+            let older = try await bench.file("out/f", in: "failed").sequence
+            func order(_ action: FailedAction) async throws -> [FailedResult] {
+                let item = FailedOrder.Item(path: MachineCluster.path("out/f"), sequence: older)
+                let reply = try await bench.producer.ask(
+                    .order(
+                        FailedOrder(
+                            action: action, project: MachineCluster.project,
+                            by: MachineCluster.name("alice"), items: [item])),
+                    patience: Patience.stretched(.seconds(60)))
+                guard case .ordered(let results) = reply else { throw KitError("\(reply)") }
+                return results
+            }
+            await bench.push("out/f", "newer")
+            try await Patience.until("the newer one has failed, too") {
+                try await bench.file("out/f", in: "failed").sequence > older
+            }
+            #expect(try await order(.discard) == [.newer])
+            #expect(try await order(.retry) == [.newer])
+            try FileManager.default.removeItem(atPath: link)
+            await bench.push("out/f", "newest")
+            try await bench.rest()
+            #expect(try await order(.retry) == [.gone])
+            try await bench.cluster.flush()
+            #expect(bench.text("out/f") == "newest")
+            #expect(
+                try await bench.kinds(of: "out/f") == [
+                    .accepted, .failed, .accepted, .superseded, .failed, .accepted, .superseded,
+                    .synced,
+                ])
+        }
+    }
+
     // MARK: This try
 
     @Test(
@@ -188,6 +228,14 @@ import Testing
             let plain = try await bench.file("plain/below", in: "retrying")
             #expect(plain.code == "ENOTDIR")
             #expect(full.attempts == 0 && plain.attempts == 0)
+            let told = try await Patience.value("the queue tells between two tries") {
+                let queue = ["queue", "--project", "p1", "full"]
+                let output = try bench.cluster.command(queue).output
+                return output.contains("retrying  full") ? output : nil
+            }
+            for part in ["retrying  full", "EISDIR"] {
+                bench.cluster.expectQuoted(part, of: told)
+            }
             try FileManager.default.removeItem(atPath: bench.sandbox + "/full")
             try FileManager.default.removeItem(atPath: bench.sandbox + "/plain")
             try await bench.rest()

@@ -8,8 +8,6 @@ import ZeroMQ
 /// P8 and P9 against a real coordinator: whatever comes, the answer is a code and a sentence, and
 /// nobody else notices.
 @Suite(.serialized) struct BadInputTests {
-    private static let producer = "tester/00000000000000aa"
-
     /// A client that speaks to a cluster by frames, and the healthy one beside it.
     private static func withClients(
         intake: String? = nil,
@@ -47,104 +45,50 @@ import ZeroMQ
         return rejection
     }
 
-    /// Edits that are wrong: path, options, content and the code they get.
-    private static let wrongEdits: [(path: [UInt8], options: String, size: Int, code: String)] = {
-        let long = String(repeating: "x", count: 256)
-        let paths = [
-            "", "/etc/passwd", "a//b", "a/", ".", "..", "./a", "a/../b", "a\u{0}b", "a\nb",
-            ".syncd/stage", long, String(repeating: "d/", count: 512) + "f",
-        ]
-        var wrong = paths.map { (path: Array($0.utf8), options: "", size: 1, code: "invalid-path") }
-        wrong.append((path: [0x66, 0xff, 0xfe], options: "", size: 1, code: "invalid-path"))
-        let options = [
-            "{", "[]", "null", "{\"delete\":\"yes\"}", "{\"targets\":\"local:a\"}",
-            "{\"targets\":[\"ftp:x\"]}", "{\"expected_version\":-1}", "{\"executable\":3}",
-            String(repeating: "[", count: 100_000),
-        ]
-        for option in options {
-            wrong.append((path: [0x66], options: option, size: 1, code: "bad-request"))
+    /// Gives one project a sandbox, and takes one from the other.
+    private static func prepare(_ cluster: DaemonCluster, _ context: Context) throws {
+        let owner = try RawClient(to: cluster.intake, in: context)
+        for words in BadInput.preparation {
+            try owner.send(words)
+            _ = try owner.reply()
         }
-        wrong.append((path: [0x66], options: "", size: 16 << 20 + 1, code: "too-large"))
-        wrong.append(
-            (
-                path: [0x66], options: "{\"targets\":[\"local:healthy\"]}", size: 1,
-                code: "target-taken"
-            )
-        )
-        return wrong
-    }()
+    }
 
     // Trace C5.
     @Test(.timeLimit(.patience))
     func `each wrong edit gets its code, and the others of its message are accepted`() async throws
     {
         try await Self.withClients { cluster, client, context in
-            // So that its target is taken.
-            let owner = try RawClient(to: cluster.intake, in: context)
-            try owner.send([
-                "syncd/1", "EDIT", "1", "healthy", "owner/00000000000000bb", "1", "f", "", "x",
-            ])
-            _ = try owner.reply()
-            var number = 0
-            for (place, wrong) in Self.wrongEdits.enumerated() {
-                let head = ["syncd/1", "EDIT", "\(place)", "p1", Self.producer].map { Frame($0) }
-                let good = [Frame("good \(place)"), Frame(""), Frame("before and after")]
-                let bad = [
-                    Frame(wrong.path), Frame(wrong.options),
-                    Frame([UInt8](repeating: 7, count: wrong.size)),
-                ]
-                let edits = [good, bad, good].enumerated().flatMap { offset, edit in
-                    [Frame("\(number + offset + 1)")] + edit
-                }
-                number += 3
-                try client.send(head + edits)
+            try Self.prepare(cluster, context)
+            var refusals: [Rejection] = []
+            for (place, wrong) in BadInput.edits.enumerated() {
+                try client.send(wrong.message(place))
                 let results = try Self.answers(client.reply().reply)
-                #expect(results.map { Self.refusal($0)?.code.rawValue } == [nil, wrong.code, nil])
-                #expect(Self.refusal(results[1]).map { $0.sentence.count > 20 } ?? false)
+                #expect(results.map { Self.refusal($0)?.code } == [nil, wrong.code, nil])
+                refusals += results.compactMap(Self.refusal)
             }
+            OperatingArticle.expectQuoted(refusals, inTable: "of an edit")
             try await cluster.flush()
             let tree = try DirectoryTree.read(at: cluster.sandboxes + "/p1")
-            #expect(tree.keys.sorted() == Self.wrongEdits.indices.map { "good \($0)" }.sorted())
+            #expect(tree.keys.sorted() == BadInput.edits.indices.map { "good \($0)" }.sorted())
         }
     }
 
     @Test(.timeLimit(.patience))
     func `each wrong message is answered and the next one is served`() async throws {
         try await Self.withClients { _, client, _ in
-            let head = ["syncd/1", "EDIT", "r", "p1", Self.producer]
-            let edit = ["1", "f", "", "x"]
-            var wrong: [(message: [String], code: RejectionCode)] = [
-                ([""], .unsupportedVersion), (["syncd/9", "EDIT", "r"], .unsupportedVersion),
-                (["GET / HTTP/1.1"], .unsupportedVersion), (["syncd/1"], .badRequest),
-                (["syncd/1", "PUSH", "r"], .badRequest), (head, .badRequest),
-                (head + edit.dropLast(), .badRequest), (head + edit + edit.prefix(2), .badRequest),
-                (["a", "b", "c", "d"] + head + edit, .unsupportedVersion),
-                (["syncd/1", "WAIT", "r", "p1", Self.producer, "99"], .unknown),
-                (["syncd/1", "FLUSH", "r", "p1", "../.."], .invalidPath),
-                (["syncd/1", "REPLAY", "r", "x", ""], .badRequest),
-                (["syncd/1", "SNAPSHOT", "r", "p1", "{"], .badRequest),
-                (["syncd/1", "DIED", "r", "who"], .badRequest),
-            ]
-            wrong.append(
-                (head + (0..<1_025).flatMap { ["\($0 + 1)", "f", "", ""] }, .tooLarge))
-            wrong.append((head + [String](repeating: "x", count: 10_000), .tooLarge))
-            for (message, code) in wrong {
-                try client.send(message)
+            var refusals: [Rejection] = []
+            for wrong in BadInput.messages {
+                try client.send(wrong.message)
                 guard case .rejected(let rejection) = try client.reply().reply else {
-                    Issue.record("\(message.prefix(3)) was not refused")
+                    Issue.record("\(wrong.message.prefix(3)) was not refused")
                     continue
                 }
-                #expect(rejection.code == code, "\(message.prefix(3))")
-                #expect(rejection.sentence.count > 20)
+                #expect(rejection.code == wrong.code, "\(wrong.message.prefix(3))")
+                refusals.append(rejection)
             }
-            // Over 32 MiB in all, in frames that are allowed.
-            let block = Frame([UInt8](repeating: 7, count: 11 << 20))
-            for _ in 0..<3 {
-                try client.send(head.map { Frame($0) } + [block, block, block])
-                guard case .rejected(let rejection) = try client.reply().reply else { continue }
-                #expect(rejection.code == .tooLarge)
-            }
-            try client.send(head + edit)
+            OperatingArticle.expectQuoted(refusals, inTable: "of a message")
+            try client.send(BadInput.head + BadInput.edit)
             let results = try Self.answers(client.reply().reply)
             #expect(results.compactMap(Self.refusal) == [])
         }
@@ -153,24 +97,55 @@ import ZeroMQ
     @Test(.timeLimit(.patience))
     func `numbers that break the window's rules get their codes`() async throws {
         try await Self.withClients { _, client, _ in
-            let wrong = ["", "0", "-1", "01", "1.5", "9007199254740992", "one"]
-            let cases: [(number: String, path: String, content: String, code: String?)] =
-                wrong.map { ($0, "f", "x", "bad-request") } + [
-                    ("5000", "f", "x", nil), ("5000", "f", "x", nil),
-                    ("5000", "f", "y", "number-reused"), ("5000", "g", "x", "number-reused"),
-                    ("4999", "f", "older", "overtaken"), ("904", "g", "x", "stale-number"),
-                    ("905", "g", "x", nil),
-                ]
-            for one in cases {
-                try client.send([
-                    "syncd/1", "EDIT", "r", "p1", Self.producer, one.number, one.path, "",
-                    one.content,
-                ])
-                let code = try Self.answers(client.reply().reply).first.flatMap {
-                    Self.refusal($0)?.code.rawValue
-                }
-                #expect(code == one.code, "\(one)")
+            var refusals: [Rejection] = []
+            for one in BadInput.numbers {
+                try client.send(BadInput.head + [one.number, one.path, "", one.content])
+                let answers = try Self.answers(client.reply().reply)
+                #expect(answers.map { Self.refusal($0)?.code } == [one.code], "\(one)")
+                refusals += answers.compactMap(Self.refusal)
             }
+            OperatingArticle.expectQuoted(refusals, inTable: "of a number")
+        }
+    }
+
+    @Test(.timeLimit(.patience))
+    func `past a limit the answer is busy, with a time, and pending files stay editable`()
+        async throws
+    {
+        // One project may have half of what is free, and nobody takes anything away.
+        let cluster = try await DaemonCluster.start(
+            workers: 0, coordinatorFlags: ["--set", "pending-files=4"])
+        let context = try Context()
+        let client = try RawClient(to: cluster.intake, in: context)
+        var results: [Result<Acceptance, Rejection>] = []
+        for (place, path) in ["a", "b", "c", "a"].enumerated() {
+            try client.send(BadInput.head + ["\(place + 1)", path, "", "x"])
+            results += try Self.answers(client.reply().reply)
+        }
+        #expect(results.map { Self.refusal($0)?.code } == [nil, nil, .busy, nil])
+        let busy = try #require(results.compactMap(Self.refusal).first)
+        #expect(busy.retryAfter == .milliseconds(200))
+        OperatingArticle.expectQuoted("\(busy.code.rawValue): \(busy.sentence)")
+        await cluster.stop()
+    }
+
+    @Test(.timeLimit(.patience))
+    func `bad input without end leaves the coordinator's memory where it is`() async throws {
+        try await Self.withClients { cluster, client, context in
+            try Self.prepare(cluster, context)
+            let wrong =
+                BadInput.largeMessages.map(\.message)
+                + BadInput.edits.enumerated().map { $1.message($0) }
+            var peaks: [Int] = []
+            for _ in 0..<30 {
+                for message in wrong {
+                    try client.send(message)
+                    _ = try client.reply()
+                }
+                peaks.append(try cluster.coordinatorMemory(.peak))
+            }
+            print("bad input: peaks in MiB \(peaks.map { $0 >> 20 })")
+            #expect(peaks[29] < peaks[4] + 16 << 20)
         }
     }
 
@@ -181,7 +156,8 @@ import ZeroMQ
             var random = SeededGenerator(seed: 5)
             let words = [
                 "syncd/1", "EDIT", "QUEUE", "REGISTER", "HEARTBEAT", "REPORTS", "LEAVE", "FILES",
-                "p1", Self.producer, "1", "", "{}", "{\"label\":\"w\"}", "0000000000000001", "last",
+                "p1", BadInput.producer, "1", "", "{}", "{\"label\":\"w\"}", "0000000000000001",
+                "last",
                 "0000000000000001-1", "f", "ASSIGN", "\u{0}", "9007199254740993",
             ]
             for _ in 0..<2_000 {
@@ -193,6 +169,12 @@ import ZeroMQ
                 try worker.send(message)
                 while try client.next() != nil {}
             }
+            // Nobody is answered on the workers' socket: its log tells.
+            try worker.send(["syncd/1", "QUEUE", "1", ""])
+            let told = try await cluster.logLine(with: [
+                "a message was dropped", "verb is unknown",
+            ])
+            cluster.expectQuoted("a message was dropped", of: told)
         }
     }
 }

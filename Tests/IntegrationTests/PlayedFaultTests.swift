@@ -45,14 +45,90 @@ import Testing
         let end = coordinator.text.split(separator: "\n").filter { $0.contains("SQLite 1034") }
         #expect(end.isEmpty == false, "\(coordinator.text)")
         cluster.expectQuoted("SQLite 1034", of: coordinator.text)
-        // Started again on a disk that still fails, it ends again and promises nothing.
+        // Started again on a disk that still fails, it ends again and promises nothing: what can be
+        // read back need not be on the disk.
         try cluster.startCoordinator(environment: shim.environment)
-        #expect(try await #require(cluster.coordinator).ending() != 0)
+        let again = try #require(cluster.coordinator)
+        #expect(try await again.ending() != 0)
+        cluster.expectQuoted("copy the log into the database", of: again.text)
         #expect(await load.book.accepted.count == 50)
         try shim.end(.syncFails)
         try cluster.startCoordinator(environment: shim.environment)
         await load.book.reach(52)
         try cluster.startWorker("w0")
+        try await cluster.flush()
+        try await load.check(cluster)
+        keeping.cancel()
+        await cluster.stop()
+    }
+
+    /// Bytes of a file.
+    private static func size(_ file: String) throws -> Int {
+        let attributes = try FileManager.default.attributesOfItem(atPath: file)
+        return (attributes[.size] as? NSNumber)?.intValue ?? 0
+    }
+
+    @Test(.timeLimit(.minutes(3)))
+    func `a disk that hangs while the journal's long log is copied holds up no commit`()
+        async throws
+    {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+        try cluster.startCoordinator(environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1, contentBytes: 100_000)
+        let keeping = Task { await load.keep() }
+        await load.push(1...1)
+        await load.book.reach(1)
+        // Of the database only: commits sync the log.
+        try shim.begin(.syncHangs, of: "journal.db")
+        let before = try Self.size(cluster.journalFile)
+        // More than 8 MiB, past which the log is copied.
+        await load.push(2...120)
+        await load.book.reach(120)
+        try await Patience.until("the copy has begun") {
+            try Self.size(cluster.journalFile) > before
+        }
+        // Not so much that commits wait for the copy, lest the log grow without end.
+        await load.push(121...150)
+        await load.book.reach(150)
+        try shim.end(.syncHangs)
+        try cluster.startWorker("w0")
+        try await cluster.flush()
+        try await load.check(cluster)
+        keeping.cancel()
+        await cluster.stop()
+    }
+
+    // Trace A8.
+    @Test(.timeLimit(.minutes(3)))
+    func `an fsync that fails while the journal's log is copied ends the coordinator, too`()
+        async throws
+    {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+        try cluster.startCoordinator(environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1, contentBytes: 100_000)
+        let keeping = Task { await load.keep() }
+        await load.push(1...1)
+        await load.book.reach(1)
+        try shim.begin(.syncFails, of: "journal.db")
+        let coordinator = try #require(cluster.coordinator)
+        var count = 1
+        try await Patience.until("the coordinator ends") {
+            count += 1
+            await load.push(count...count)
+            return !coordinator.process.isRunning
+        }
+        #expect(coordinator.status == 1)
+        cluster.expectQuoted("copy the log into the database", of: coordinator.text)
+        try shim.end(.syncFails)
+        try cluster.startCoordinator(environment: shim.environment)
+        try cluster.startWorker("w0")
+        await load.book.reach(count)
         try await cluster.flush()
         try await load.check(cluster)
         keeping.cancel()

@@ -119,6 +119,24 @@ import Testing
             #expect(try Self.sandbox(cluster) == ["well": "1", "\u{FC}": "lower bytes"])
             let people = try Self.push(cluster, ["--root", root])
             #expect(people.output.contains("skipped 1 × symbolic-link\n  link"))
+            for line in people.output.split(separator: "\n").dropFirst() {
+                OperatingArticle.expectQuoted(String(line))
+            }
+        }
+    }
+
+    @Test func `what the coordinator refuses is listed with its reason, exit code 2`()
+        async throws
+    {
+        try await Self.with { cluster in
+            #expect(try Self.push(cluster, ["--stdin", "note", "--wait"]).code == 0)
+            let (code, output) = try cluster.command([
+                "push", "--project", "p2", "--stdin", "note", "--target", "local:p1",
+            ])
+            #expect(code == 2)
+            let lines = output.split(separator: "\n")
+            #expect(lines.count == 3)
+            for line in lines { OperatingArticle.expectQuoted(String(line)) }
         }
     }
 
@@ -216,10 +234,12 @@ import Testing
                     cluster, ["--root", root, "--silence", "1"] + flags)
                 #expect(code == 69, "\(flags)")
                 #expect(output.contains("did not answer within 1.0 seconds"), "\(output)")
+                cluster.expectQuoted("did not answer", of: output)
             }
             let long = try Self.push(cluster, ["--root", root, "--silence", "4"])
             #expect(long.code == 69)
             #expect(long.output.contains("does not answer; waiting up to 4 s"))
+            cluster.expectQuoted("does not answer", of: long.output)
         }
     }
 

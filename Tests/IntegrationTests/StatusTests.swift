@@ -26,9 +26,9 @@ import Testing
         private var rest: [UInt8] = []
         private(set) var lines: [Line] = []
 
-        init(_ cluster: DaemonCluster, _ arguments: [String]) throws {
+        init(_ cluster: DaemonCluster, _ arguments: [String], isJSON: Bool = true) throws {
             process.executableURL = try DaemonCluster.binary
-            process.arguments = ["status", "--json"] + arguments
+            process.arguments = ["status"] + (isJSON ? ["--json"] : []) + arguments
             process.environment = cluster.environment
             process.standardOutput = output
             process.standardError = errors
@@ -52,13 +52,14 @@ import Testing
         }
 
         /// Reads what it says to people until that holds a text.
-        func readComplaint(_ text: String) throws {
+        func readComplaint(_ text: String) throws -> String {
             var said = ""
             while !said.contains(text) {
                 let data = errors.fileHandleForReading.availableData
                 if data.isEmpty { throw KitError("syncd status ended early: \(said)") }
                 said += String(decoding: data, as: UTF8.self)
             }
+            return said
         }
 
         static func decode(_ bytes: some Sequence<UInt8>) throws -> Line {
@@ -94,8 +95,8 @@ import Testing
 
         init(_ cluster: DaemonCluster) { self.cluster = cluster }
 
-        func follow(_ arguments: [String]) throws -> Follower {
-            let follower = try Follower(cluster, arguments)
+        func follow(_ arguments: [String], isJSON: Bool = true) throws -> Follower {
+            let follower = try Follower(cluster, arguments, isJSON: isJSON)
             followers.append(follower)
             return follower
         }
@@ -306,10 +307,15 @@ import Testing
         try await Self.with(workers: 0) { scene in
             let cluster = scene.cluster
             cluster.crashCoordinator()
-            let follower = try scene.follow(["--project", "p1"])
-            try follower.readComplaint("no coordinator answers at")
+            let follower = try scene.follow(["--project", "p1"], isJSON: false)
+            var said = try follower.readComplaint("its endpoint)\n")
             try cluster.startCoordinator()
-            try follower.read { $0.type == "connected" }
+            said += try follower.readComplaint("/s\n")
+            cluster.crashCoordinator()
+            said += try follower.readComplaint("told then\n")
+            for part in ["no coordinator answers", "connected to", "the connection to"] {
+                cluster.expectQuoted(part, of: said)
+            }
             #expect(follower.end().code == 0)
         }
     }

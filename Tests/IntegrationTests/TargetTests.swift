@@ -47,11 +47,13 @@ import Testing
     }
 
     private func withScene(
-        workers: Int = 2, flags: [String] = [], _ body: (Scene) async throws -> Void
+        workers: Int = 2, flags: [String] = [], workerFlags: [String] = [],
+        _ body: (Scene) async throws -> Void
     ) async throws {
         let cluster = try await DaemonCluster.start(
             workers: workers,
-            coordinatorFlags: ["--marker-ms", "300", "--probe-ms", "300"] + flags)
+            coordinatorFlags: ["--marker-ms", "300", "--probe-ms", "300"] + flags,
+            workerFlags: workerFlags)
         let producer = try await cluster.producer()
         let book = ProducerBook()
         let keeping = Task { await book.keep(producer.updates) }
@@ -73,12 +75,19 @@ import Testing
         for (path, text) in Self.files { #expect(scene.text(path, in: sandbox) == text) }
     }
 
+    /// A minute away takes a hand-moved clock: AwayTests.
     // Trace B1.
     @Test(.timeLimit(.patience))
-    func `a thousand files that wait for a missing root burn no attempt`() async throws {
-        try await withScene { scene in
+    func `a thousand files that wait for a missing root burn no attempt, and one worker probes`()
+        async throws
+    {
+        try await withScene(
+            // One that is thought dead would be followed by another prober.
+            flags: ["--lease-ms", "60000", "--set", "probe-wait-max-ms=300"],
+            workerFlags: ["--log-level", "debug"]
+        ) { scene in
             let root = scene.cluster.sandboxes
-            try await scene.cluster.joined()
+            try await scene.cluster.joined(2)
             try FileManager.default.moveItem(atPath: root, toPath: root + ".gone")
             let files = Dictionary(
                 uniqueKeysWithValues: (0..<1_000).map { ("d\($0 % 10)/f\($0)", "\($0)") })
@@ -87,14 +96,28 @@ import Testing
             let flush = try scene.cluster.command(["flush", "--project", "p1", "--prefix", "d1"])
             #expect(flush.code == 3)
             #expect(flush.output.contains("d1/f1 is parked: root-missing"))
-            let queue = try scene.cluster.command(["queue", "--project", "p1", "d1/f1"])
-            #expect(queue.output.contains("local:p1  away since"))
-            #expect(queue.output.contains("not in local:p1"))
+            let queue = try await Patience.value("the queue tells between two probes") {
+                let output = try scene.cluster.command(["queue", "--project", "p1", "d1/f1"]).output
+                return output.contains("next probe in") ? output : nil
+            }
+            for part in ["(away)", "away since", "parked  d1/f1", "    root-missing:"] {
+                scene.cluster.expectQuoted(part, of: queue)
+            }
+            try await Patience.until("it was probed ten times, by one worker") {
+                let probes = scene.cluster.workers.values.map {
+                    $0.text.components(separatedBy: "probed a sandbox that is away").count - 1
+                }
+                #expect(probes.min() == 0)
+                return probes.max() ?? 0 >= 10
+            }
             try FileManager.default.moveItem(atPath: root + ".gone", toPath: root)
+            let back = ContinuousClock.now
             try await scene.until("nothing is left to do") { $0.counts.pending == 0 }
+            print("targets: 1,000 files synced \(ContinuousClock.now - back) after its return")
             for (path, text) in files { #expect(scene.text(path) == text) }
             let events = try await scene.cluster.events()
             #expect(!events.contains { $0.kind == .failed || $0.kind == .retrying })
+            #expect(events.allSatisfy { $0.attempts == 0 })
             #expect(events.count { $0.kind == .away } == 1)
             #expect(events.count { $0.kind == .back } == 1)
         }

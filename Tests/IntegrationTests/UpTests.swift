@@ -48,10 +48,10 @@ import Testing
         try await cluster.flush()
         print("up: 40 files visible \(ContinuousClock.now - died) after a worker's death")
         for path in texts.keys { #expect(Self.text(path, cluster) == "2") }
-        for part in ["worker ended", "worker died"] {
+        let next = try await cluster.worker("worker-1", otherThan: former.pid)
+        for part in ["worker ended", "worker died", "worker started", "worker joined"] {
             cluster.expectQuoted(part, of: cluster.supervisor?.text ?? "")
         }
-        let next = try await cluster.worker("worker-1", otherThan: former.pid)
         #expect(next.value(of: "--life") != former.value(of: "--life"))
         let coordinator = try #require(cluster.children("coordinator").first)
         kill(coordinator.pid, SIGKILL)

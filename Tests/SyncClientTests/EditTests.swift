@@ -110,7 +110,13 @@ import Testing
                     "\(path)")
             }
             let large = [UInt8](repeating: 0, count: (16 << 20) + 1)
-            #expect(await code { try await client.editFile("large", large) } == .tooLarge)
+            do throws(SyncError) {
+                _ = try await client.editFile("large", large)
+                Issue.record("content over the limit was sent")
+            } catch {
+                #expect(error.code == .tooLarge)
+                OperatingArticle.expectQuoted(error.description)
+            }
             #expect(
                 await code { try await client.editFile("f", text: "x", targets: ["nowhere"]) }
                     == .invalidArgument)

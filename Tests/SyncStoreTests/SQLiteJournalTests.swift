@@ -130,6 +130,25 @@ import Testing
         await journal.close()
     }
 
+    @Test func `what the log holds is written into the database before anything is read`()
+        async throws
+    {
+        let journal = try await SQLiteJournal(file: file)
+        let header = try await journal.snapshot().header
+        try await journal.commit(Turns.writing(1, 1...3, content: content, header: header))
+        // As a crash leaves it: the log was not copied.
+        let crashed = folder.file("crashed.db")
+        for suffix in ["", "-wal"] {
+            try FileManager.default.copyItem(atPath: file + suffix, toPath: crashed + suffix)
+        }
+        #expect(TemporaryFolder.size(crashed + "-wal") > 0)
+        let reopened = try await SQLiteJournal(file: crashed)
+        #expect(TemporaryFolder.size(crashed + "-wal") == 0)
+        #expect(try await reopened.snapshot().rows.count == 3)
+        await reopened.close()
+        await journal.close()
+    }
+
     @Test func `a mistake that memory and disk disagree about is fatal, and stays so`()
         async throws
     {

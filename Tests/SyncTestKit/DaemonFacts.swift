@@ -2,15 +2,18 @@ import Foundation
 
 /// What an operator could see of a cluster's processes.
 extension DaemonCluster {
-    /// Resident memory of the coordinator, in bytes.
-    package func coordinatorMemory() throws -> Int {
+    /// Which memory of a process is meant: what it has now, or the most that it had so far.
+    package enum Memory: String { case resident = "VmRSS:", peak = "VmHWM:" }
+
+    /// Memory of the coordinator, in bytes.
+    package func coordinatorMemory(_ kind: Memory = .resident) throws -> Int {
         guard let pid = coordinator?.pid else { throw KitError("there is no coordinator") }
         let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
-        for line in status.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+        for line in status.split(separator: "\n") where line.hasPrefix(kind.rawValue) {
             let digits = line.filter(\.isNumber)
             if let kibibytes = Int(digits) { return kibibytes << 10 }
         }
-        throw KitError("/proc/\(pid)/status has no VmRSS")
+        throw KitError("/proc/\(pid)/status has no \(kind.rawValue)")
     }
 
     /// Lines that the coordinator has logged.

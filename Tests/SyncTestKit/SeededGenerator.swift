@@ -1,14 +1,10 @@
-/// SplitMix64 (Steele, Lea and Flood, 2014): the same numbers for the same seed, everywhere.
+import SyncSimulator
+
+/// The simulator's chance, for tests: the same numbers for the same seed, everywhere.
 package struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
+    private var chance: Chance
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { chance = Chance(seed: seed) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
+    package mutating func next() -> UInt64 { chance.next() }
 }

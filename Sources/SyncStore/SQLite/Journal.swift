@@ -42,6 +42,7 @@ package final class SQLiteJournal: Journal {
             }
             self.lock = lock
             connection = try await Connection.open(file, schema: .journal, options: options) {
+                try LogCopier.copyAll($0, file: file)
                 try JournalTables($0).makeHeader(idIfNew)
             }
             reader = try await Connection.open(

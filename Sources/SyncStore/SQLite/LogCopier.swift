@@ -58,7 +58,8 @@ final class LogCopier: Sendable {
             return
         }
         connection.asyncWriteWithoutTransaction { database in
-            self.note(Self.checkpoint(database, mode: SQLITE_CHECKPOINT_PASSIVE))
+            let code = Self.checkpoint(database, mode: SQLITE_CHECKPOINT_PASSIVE)
+            self.note(code ?? Self.sync(database))
             self.state.withLock { $0 = .copied }
         }
     }
@@ -86,6 +87,30 @@ final class LogCopier: Sendable {
         let failure = SQLiteFailure(code, task: "copy the log into the database", file: file)
         // Busy or full: the log keeps everything, and it is tried again.
         if failure.kind == .corrupt { self.failure.withLock { $0 = failure } }
+    }
+
+    /// Copies all of the log into a database that was just opened, and syncs it.
+    ///
+    /// After an fsync that failed the log can be read, yet may never reach the disk, whatever the
+    /// next fsync of it says. Written anew, it does, or this fails.
+    static func copyAll(_ database: Database, file: String) throws(SQLiteFailure) {
+        guard let code = checkpoint(database, mode: SQLITE_CHECKPOINT_TRUNCATE) else { return }
+        let failure = SQLiteFailure(code, task: "copy the log into the database", file: file)
+        if failure.kind == .corrupt { throw failure }
+    }
+
+    /// Syncs the database by the connection's own handle; nil when it went well.
+    ///
+    /// SQLite does that only for a copy that has reached the log's end. Commits that go on keep a
+    /// copy from it, and the one that copies the rest would wait for everything.
+    private static func sync(_ database: Database) -> ResultCode? {
+        var file: UnsafeMutablePointer<sqlite3_file>?
+        guard let handle = database.sqliteConnection,
+            sqlite3_file_control(handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK,
+            let file, let sync = file.pointee.pMethods?.pointee.xSync
+        else { return nil }
+        let code = sync(file, SQLITE_SYNC_NORMAL)
+        return code == SQLITE_OK ? nil : ResultCode(rawValue: code)
     }
 
     /// Copies the log; nil when it went well.
