@@ -9,6 +9,7 @@ package import SyncCore
 ///     fresh ──mark──▶ following ──next number──▶ following, told
 ///                     following ──a number is missing──▶ fetching ──page──▶ following
 ///                                                        fetching ──log begins later──▶ gap
+///                                                        fetching ──log ends earlier──▶ rewound
 package struct EventCursor: Sendable {
     /// What a monitor listens to.
     package enum Scope: Sendable, Equatable {
@@ -42,12 +43,12 @@ package struct EventCursor: Sendable {
         case tell(StatusEvent)
         /// Ask the log for events from here on.
         case fetch(from: UInt64)
-        /// The coordinator counts from a lower number than before: another journal.
-        case rewound(to: UInt64)
     }
 
     /// What a page of the log brought.
     package struct Page: Sendable, Equatable {
+        /// The log ends at this number, before what was told: it is another journal's.
+        package var rewoundTo: UInt64?
         /// Numbers that are lost for good, before the events.
         package var gap: ClosedRange<UInt64>?
         /// To be told, in order.
@@ -67,7 +68,6 @@ package struct EventCursor: Sendable {
     private var missing: ClosedRange<UInt64>?
     /// What the last mark said.
     private var marked: (number: UInt64, own: UInt64)?
-    private var lowMarks = 0
     /// Whether the coordinator was seen at or above `last`: a caller may ask for the future.
     private var isConfirmed = false
 
@@ -105,17 +105,9 @@ package struct EventCursor: Sendable {
             return .idle
         }
         if number < last {
-            guard isConfirmed else { return .idle }
-            // The log may be read a moment before the channel tells; twice in a row it is no
-            // moment.
-            lowMarks += 1
-            guard lowMarks > 1 else { return .idle }
-            self.last = number
-            lastOwn = own
-            lowMarks = 0
-            return .rewound(to: number)
+            // An old mark, which waited while the log was read, or another journal: the log tells.
+            return isConfirmed ? .fetch(from: last + 1) : .idle
         }
-        lowMarks = 0
         isConfirmed = true
         if lastOwn == own {
             self.last = number
@@ -137,6 +129,12 @@ package struct EventCursor: Sendable {
     /// Takes a page of the log.
     package mutating func fetched(_ events: [StatusEvent], next: UInt64, last end: UInt64) -> Page {
         var page = Page()
+        if isConfirmed, end < last ?? 0 {
+            page.rewoundTo = end
+            last = end
+            lastOwn = nil
+            missing = nil
+        }
         for event in events where event.number > last ?? 0 {
             if let missing {
                 if lastOwn.map({ own(event) != $0 + 1 }) ?? true { page.gap = missing }

@@ -79,7 +79,6 @@ package struct EventFollower {
         case .idle: return
         case .tell(let event): ready.append(.event(event))
         case .fetch(let from): fetchFrom = from
-        case .rewound(let number): ready.append(.rewound(to: number))
         }
     }
 
@@ -99,6 +98,7 @@ package struct EventFollower {
         switch reply {
         case .events(let events, let next, let last):
             let page = cursor.fetched(events, next: next, last: last)
+            if let number = page.rewoundTo { ready.append(.rewound(to: number)) }
             if let gap = page.gap { ready.append(.gap(gap)) }
             ready += page.events.map { .event($0) }
             fetchFrom = page.fetchFrom

@@ -106,12 +106,25 @@ import Testing
         #expect(cursor.heard(Self.event(100, own: 2)) == .tell(Self.event(100, own: 2)))
     }
 
-    @Test func `numbers that stay lower than before are another journal's`() {
-        var cursor = Self.fresh()
-        _ = cursor.marked(number: 50, projectNumber: 20)
-        #expect(cursor.marked(number: 7, projectNumber: 3) == .idle)
-        #expect(cursor.marked(number: 7, projectNumber: 3) == .rewound(to: 7))
-        #expect(cursor.heard(Self.event(8, own: 4)) == .tell(Self.event(8, own: 4)))
+    @Test func `a log that ends before what was told is another journal's`() {
+        for scope in [EventCursor.Scope.all, .project(Self.project)] {
+            var cursor = EventCursor(scope, after: 50, own: scope == .all ? 50 : 20)
+            #expect(cursor.marked(number: 7, projectNumber: 3) == .fetch(from: 51))
+            let page = cursor.fetched([], next: 8, last: 7)
+            #expect(page.rewoundTo == 7)
+            #expect(page.fetchFrom == nil)
+            #expect(cursor.heard(Self.event(8, own: 4)) == .tell(Self.event(8, own: 4)))
+        }
+    }
+
+    @Test func `marks that waited while the log was read rewind nothing`() {
+        var cursor = EventCursor(.project(Self.project), after: 50, own: 20)
+        for number: UInt64 in [7, 8, 40] {
+            #expect(cursor.marked(number: number, projectNumber: 3) == .fetch(from: 51))
+            let page = cursor.fetched([], next: 51, last: 50)
+            #expect(page == EventCursor.Page())
+        }
+        #expect(cursor.heard(Self.event(51, own: 21)) == .tell(Self.event(51, own: 21)))
     }
 
     @Test(arguments: 0..<40)
@@ -129,7 +142,6 @@ import Testing
             switch step {
             case .idle: return
             case .tell(let event): told.append(event.number)
-            case .rewound: Issue.record("seed \(seed): rewound")
             case .fetch(var from):
                 while true {
                     let next = min(from + 17, end + 1)
