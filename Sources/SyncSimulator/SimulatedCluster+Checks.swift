@@ -6,13 +6,13 @@ extension SimulatedCluster {
     /// A worker begins to act on a file in the store.
     func begin(_ assignment: Assignment, _ process: WorkerProcess) {
         guard scenario.hasSaneClocks, let incarnation = process.incarnation else { return }
-        if let flaw = actions.begin(assignment.file, by: incarnation) { violate(.oneOwner, flaw) }
+        if let flaw = actions.begin(assignment.id, by: incarnation) { violate(.oneOwner, flaw) }
     }
 
     /// A worker begins to write into a target.
     func beginWrite(_ step: WriteStep, _ process: WorkerProcess) {
-        if scenario.hasSaneClocks, let file = actions.file(of: step.id),
-            let flaw = actions.begin(file, by: step.stage.incarnation)
+        if scenario.hasSaneClocks,
+            let flaw = actions.begin(step.id, by: step.stage.incarnation)
         {
             violate(.oneOwner, flaw)
         }
@@ -78,6 +78,9 @@ extension SimulatedCluster {
 
     /// A message leaves the coordinator.
     func noteSent(_ message: CoordinatorMessage) {
+        if case .acknowledge(let stamp, let numbers) = message {
+            checkAcknowledged(numbers, to: stamp.incarnation)
+        }
         guard case .assign(let stamp, let assignments) = message else { return }
         for assignment in assignments {
             actions.handOver(assignment, to: stamp.incarnation)

@@ -58,6 +58,7 @@ extension SimulatedCluster {
         while heard < scenario.messagesPerPassMax, let next = process.fromWorkers.popFirst() {
             heard += 1
             tally.steps += 1
+            reports.hear(next.message)
             process.machine.hear(next.message, from: next.route, at: now)
         }
         var asked = 0

@@ -145,7 +145,9 @@ extension SimulatedCluster {
 
     private func apply(_ batch: [Assignment], _ process: WorkerProcess) {
         for assignment in batch { begin(assignment, process) }
+        process.storing += batch.count
         later(process, after: storeTime()) { [unowned self] in
+            process.storing -= batch.count
             var result: Result<[Applied], StoreError> = .failure(SimulatedStore.unavailable)
             if agenda.now >= store.awayUntil {
                 let applied = batch.compactMap { assignment -> Applied? in

@@ -35,6 +35,7 @@ package final class SimulatedCluster {
     var books = Books()
     var ledger = Ledger()
     var actions = ActionBook()
+    var reports = ReportBook()
     var fairness = FairnessBook()
     /// What waits for the coordinator's worst moment.
     var doom: Doom?
