@@ -109,6 +109,17 @@ extension SimulatedCluster {
         }
     }
 
+    private func checkIntake(
+        _ answers: [EditAnswer], of project: ProjectName, to request: UInt64
+    ) {
+        let accepted = answers.count { answer in
+            if case .success = answer.result { true } else { false }
+        }
+        if let flaw = intake.answer(request, of: project, accepted: accepted) {
+            violate(.fair, flaw)
+        }
+    }
+
     /// Time ends no lease while something of the worker's own has not been read.
     func checkExpulsion(_ hint: WorkerHint) {
         guard hint.state == "expelled", let coordinator,
@@ -148,7 +159,10 @@ extension SimulatedCluster {
     /// A request reaches the coordinator's machine.
     func noteArrival(of asked: Asked) {
         arrivals[asked.request] = epochs
-        if case .edits(_, let producer, _) = asked.body { heard[producer] = agenda.now }
+        if case .edits(let project, let producer, let items) = asked.body {
+            heard[producer] = agenda.now
+            intake.arrive(asked.request, of: project, editCount: items.count)
+        }
         guard case .flush(let project, let prefix) = asked.body else { return }
         questions[asked.request]?.needed = ledger.newest.filter { file, _ in
             file.project == project && file.path.isCovered(by: prefix)
@@ -167,6 +181,7 @@ extension SimulatedCluster {
             for answer in answers {
                 check(answer, EditID(producer: process.id, number: answer.number))
             }
+            checkIntake(answers, of: process.project, to: request)
         case .end(let id, let sequence, let end):
             if ledger.entries[sequence]?.id != id || !ledger.hasEnded(sequence, end.kind) {
                 violate(.oneEnd, "\(id) was told to have ended \(end.kind), but has not")

@@ -37,6 +37,7 @@ package final class SimulatedCluster {
     var actions = ActionBook()
     var reports = ReportBook()
     var fairness = FairnessBook()
+    var intake = IntakeBook()
     /// What waits for the coordinator's worst moment.
     var doom: Doom?
     var backup: Backup?
