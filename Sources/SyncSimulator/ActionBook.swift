@@ -11,6 +11,14 @@ struct WriteStep {
 /// Who may act on which file, and who is in the middle of a write: one actor per file and line of
 /// ancestors, ever.
 struct ActionBook {
+    /// What was handed out, and where it was to be written.
+    struct Handout {
+        let file: FileKey
+        let sequence: EditSequence
+        let targets: [AssignedTarget]
+        let isRefresh: Bool
+    }
+
     private struct Write {
         let step: WriteStep
         let life: UInt64
@@ -19,22 +27,33 @@ struct ActionBook {
     /// To whom the coordinator gave each file last.
     private var owners: [FileKey: (incarnation: Incarnation, assignment: AssignmentID)] = [:]
     private var writes: [Write] = []
-    /// Projects of assignments, to know a write's file.
-    private var files: [AssignmentID: FileKey] = [:]
+    private var handouts: [AssignmentID: Handout] = [:]
 
     /// The coordinator hands a file over.
     mutating func handOver(_ assignment: Assignment, to incarnation: Incarnation) {
         owners[assignment.file] = (incarnation, assignment.id)
-        files[assignment.id] = assignment.file
+        handouts[assignment.id] = Handout(
+            file: assignment.file, sequence: assignment.sequence, targets: assignment.targets,
+            isRefresh: assignment.isRefresh)
     }
 
-    /// Which file an assignment is about.
-    func file(of id: AssignmentID) -> FileKey? { files[id] }
+    /// What an assignment is about, if its file was handed to nobody since.
+    func current(_ id: AssignmentID) -> Handout? {
+        guard let handout = handouts[id], owners[handout.file]?.assignment == id else {
+            return nil
+        }
+        return handout
+    }
 
-    /// A worker begins to act on a file; a sentence when the file was handed to another meanwhile.
-    func begin(_ file: FileKey, by incarnation: Incarnation) -> String? {
-        guard let owner = owners[file], owner.incarnation != incarnation else { return nil }
-        return "\(incarnation) acts on \(file), which was given to \(owner.incarnation)"
+    /// A worker begins to act on a file; a sentence when the file was handed out again meanwhile,
+    /// to another worker or to this one, which took the former assignment for lost.
+    func begin(_ id: AssignmentID, by incarnation: Incarnation) -> String? {
+        guard let file = handouts[id]?.file, let owner = owners[file] else { return nil }
+        if owner.incarnation != incarnation {
+            return "\(incarnation) acts on \(file), which was given to \(owner.incarnation)"
+        }
+        if owner.assignment == id { return nil }
+        return "\(incarnation) acts on \(file) for \(id), after it was given \(owner.assignment)"
     }
 
     /// A write begins; a sentence when another one of the file, or of a related path, is under way

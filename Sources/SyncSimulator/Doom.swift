@@ -38,6 +38,19 @@ extension SimulatedCluster {
         drain(process)
     }
 
+    /// A grant is on the way: this may be the moment to stop, with edits before a slow store.
+    ///
+    /// It is read when the lease that it gives is long over, and the files are somebody else's
+    /// (trace A6).
+    func meetPause(of process: WorkerProcess, _ message: CoordinatorMessage) {
+        guard let span = process.pausesWhenGranted, process.storing > 0,
+            process.machine.jobCount > process.storing, isStormy,
+            case .grant = message
+        else { return }
+        process.pausesWhenGranted = nil
+        pause(process, for: span)
+    }
+
     /// An assignment is on the way: this may be the moment for the line to break.
     func meetCut(of process: WorkerProcess, _ message: CoordinatorMessage) {
         guard let span = process.cutsWhenGiven, case .assign = message else { return }

@@ -52,6 +52,11 @@ final class WorkerProcess: SimulatedProcess {
     var doom: Doom?
     /// Whether it is told to drain while its next assignment is on the way.
     var drainsWhenGiven = false
+    /// For how long it is to be stopped while edits wait for the store and its next grant is on the
+    /// way.
+    var pausesWhenGranted: Nanoseconds?
+    /// Edits in calls of the store that have not come back.
+    var storing = 0
     /// For how long its line is to be cut while its next assignment is on the way.
     var cutsWhenGiven: Nanoseconds?
     var inbox = Deque<CoordinatorMessage>()

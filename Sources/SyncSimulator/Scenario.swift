@@ -28,6 +28,8 @@ package struct Scenario: Sendable {
     package var hasLongPauses: Bool
     /// Whether producers leave out as many numbers as they may, so that their window moves on.
     package var leavesNumbersOut: Bool
+    /// Whether the first project is flooded now and then, beside the others.
+    package var hasFlood = false
     /// Edits in a message, at most.
     package var editsPerMessageMax: Int
     /// Longest content, in bytes.
@@ -109,6 +111,15 @@ package struct Scenario: Sendable {
         attemptDeadline = .milliseconds(chance.pick([1_000, 5_000, 30_000]) ?? 30_000)
         faults = []
         faults = Fault.plan(for: self, &chance)
+        if projectCount > 1, chance.happens(perMille: 150) { floods(&chance) }
+    }
+
+    private mutating func floods(_ chance: inout Chance) {
+        hasFlood = true
+        editsPerMessageMax = 5
+        settings.inboxEditsMax = 16_384
+        settings.inboxBytesMax = 96 << 20
+        settings.quietEditsMax = chance.pick([8, 32, 128]) ?? 128
     }
 
     /// A drift beyond what leases assume: then only the fences must hold.

@@ -6,13 +6,13 @@ extension SimulatedCluster {
     /// A worker begins to act on a file in the store.
     func begin(_ assignment: Assignment, _ process: WorkerProcess) {
         guard scenario.hasSaneClocks, let incarnation = process.incarnation else { return }
-        if let flaw = actions.begin(assignment.file, by: incarnation) { violate(.oneOwner, flaw) }
+        if let flaw = actions.begin(assignment.id, by: incarnation) { violate(.oneOwner, flaw) }
     }
 
     /// A worker begins to write into a target.
     func beginWrite(_ step: WriteStep, _ process: WorkerProcess) {
-        if scenario.hasSaneClocks, let file = actions.file(of: step.id),
-            let flaw = actions.begin(file, by: step.stage.incarnation)
+        if scenario.hasSaneClocks,
+            let flaw = actions.begin(step.id, by: step.stage.incarnation)
         {
             violate(.oneOwner, flaw)
         }
@@ -78,6 +78,9 @@ extension SimulatedCluster {
 
     /// A message leaves the coordinator.
     func noteSent(_ message: CoordinatorMessage) {
+        if case .acknowledge(let stamp, let numbers) = message {
+            checkAcknowledged(numbers, to: stamp.incarnation)
+        }
         guard case .assign(let stamp, let assignments) = message else { return }
         for assignment in assignments {
             actions.handOver(assignment, to: stamp.incarnation)
@@ -103,6 +106,17 @@ extension SimulatedCluster {
         for (incarnation, entries) in waiting where process.look({ $0.hasRoom(incarnation) }) {
             let files = entries.map { "\($0.value.sequence) of \($0.key)" }.sorted()
             violate(.fair, "\(incarnation) is given nothing, but \(files) could go")
+        }
+    }
+
+    private func checkIntake(
+        _ answers: [EditAnswer], of project: ProjectName, to request: UInt64
+    ) {
+        let accepted = answers.count { answer in
+            if case .success = answer.result { true } else { false }
+        }
+        if let flaw = intake.answer(request, of: project, accepted: accepted) {
+            violate(.fair, flaw)
         }
     }
 
@@ -145,7 +159,10 @@ extension SimulatedCluster {
     /// A request reaches the coordinator's machine.
     func noteArrival(of asked: Asked) {
         arrivals[asked.request] = epochs
-        if case .edits(_, let producer, _) = asked.body { heard[producer] = agenda.now }
+        if case .edits(let project, let producer, let items) = asked.body {
+            heard[producer] = agenda.now
+            intake.arrive(asked.request, of: project, editCount: items.count)
+        }
         guard case .flush(let project, let prefix) = asked.body else { return }
         questions[asked.request]?.needed = ledger.newest.filter { file, _ in
             file.project == project && file.path.isCovered(by: prefix)
@@ -164,6 +181,7 @@ extension SimulatedCluster {
             for answer in answers {
                 check(answer, EditID(producer: process.id, number: answer.number))
             }
+            checkIntake(answers, of: process.project, to: request)
         case .end(let id, let sequence, let end):
             if ledger.entries[sequence]?.id != id || !ledger.hasEnded(sequence, end.kind) {
                 violate(.oneEnd, "\(id) was told to have ended \(end.kind), but has not")

@@ -36,6 +36,7 @@ extension SimulatedCluster {
         note("coordinator is killed")
         process.isAlive = false
         coordinator = nil
+        intake.forget()
         if let transaction = process.committing, chance.happens(perMille: 500) {
             write(transaction)
         }
@@ -58,6 +59,7 @@ extension SimulatedCluster {
         while heard < scenario.messagesPerPassMax, let next = process.fromWorkers.popFirst() {
             heard += 1
             tally.steps += 1
+            reports.hear(next.message)
             process.machine.hear(next.message, from: next.route, at: now)
         }
         var asked = 0
@@ -101,7 +103,9 @@ extension SimulatedCluster {
         checkFairness(directives, process)
         for directive in directives {
             switch directive {
-            case .commit(let transaction): commit(transaction, process)
+            case .commit(let transaction):
+                intake.turnBegins()
+                commit(transaction, process)
             case .reply(let route, let reply):
                 check(reply, to: Self.number(route.request))
                 send(reply, to: route)

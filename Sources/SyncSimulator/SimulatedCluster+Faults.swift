@@ -83,6 +83,9 @@ extension SimulatedCluster {
         case .killWorker: endWorker(process, "is killed", restartsAfter: fault.lasts)
         case .pauseWorker where fault.index % 2 == 0:
             process.doom = Doom(lasts: fault.lasts, isPause: true)
+        case .pauseWorker where fault.index % 4 == 1:
+            store.slowUntil = max(store.slowUntil, agenda.now + 4 * .second)
+            process.pausesWhenGranted = fault.lasts
         case .pauseWorker: pause(process, for: fault.lasts)
         case .drainWorker where fault.index % 2 == 0: process.drainsWhenGiven = true
         case .drainWorker: drain(process)
@@ -93,7 +96,7 @@ extension SimulatedCluster {
             breakLink(process.link)
         case .stallWorkerUp: process.link.connection?.up.stalledUntil = until
         case .stallWorkerDown: process.link.connection?.down.stalledUntil = until
-        case .stallWorkerBoth where fault.index % 4 == 1:
+        case .stallWorkerBoth where fault.index % 2 == 1 && fault.index % 8 != 1:
             makeGrantsStale(of: process, for: fault.lasts / 2)
         case .stallWorkerBoth:
             process.link.connection?.up.stalledUntil = until
@@ -165,7 +168,8 @@ extension SimulatedCluster {
     /// Whether the journal knows that the present filling of a target is marked.
     func isMarked(_ url: TargetURL) -> Bool { record(of: url)?.isMarked ?? false }
 
-    private func record(of url: TargetURL) -> TargetRecord? {
+    /// A target as the journal has it.
+    func record(of url: TargetURL) -> TargetRecord? {
         disk.projects.values.lazy.flatMap(\.targets).first { $0.url == url }
     }
 

@@ -33,6 +33,7 @@ extension SimulatedCluster {
         guard let worker = workerRoutes[number] else { return }
         meetDrain(of: worker, message)
         send(message, down: worker.link, number)
+        meetPause(of: worker, message)
         meetCut(of: worker, message)
     }
 

@@ -3,6 +3,8 @@ import SyncCore
 extension SimulatedCluster {
     /// Wait for an answer before an edit is sent again.
     private static let resendWait: Nanoseconds = 3 * .second
+    /// Messages of a flood.
+    private static let floodMessages = 50
 
     func startProducer(_ index: Int) {
         lives += 1
@@ -15,6 +17,9 @@ extension SimulatedCluster {
         join(process.link)
         plan(after: chance.millis(0, 200)) { $0.think(process) }
         plan(after: chance.millis(500, 1_000)) { $0.resend(process) }
+        if scenario.hasFlood, index == 0 {
+            plan(after: producerChance.millis(1_000, 4_000)) { $0.flood(process) }
+        }
     }
 
     /// A producer's process dies: what was not answered is unknown for ever.
@@ -36,6 +41,18 @@ extension SimulatedCluster {
             ? producerChance.millis(20_000, 30_000) : producerChance.micros(mean / 4, mean * 7 / 4)
         plan(after: pause) { $0.think(process) }
         if producerChance.happens(perMille: 60) { ask(process) }
+        pushNew(process)
+    }
+
+    /// A flood: many messages at once.
+    private func flood(_ process: ProducerProcess) {
+        guard process.isAlive, isStormy else { return }
+        plan(after: producerChance.millis(3_000, 8_000)) { $0.flood(process) }
+        for _ in 0..<Self.floodMessages { pushNew(process) }
+    }
+
+    /// Makes edits and pushes them in one message.
+    private func pushNew(_ process: ProducerProcess) {
         var numbers: [UInt64] = []
         let room = room(process)
         // Nothing above the window of what is not answered yet.

@@ -76,10 +76,12 @@ extension SimulatedCluster {
         case .send(let message): send(message, over: process.link)
         case .lease(let until): process.leaseUntil = until
         case .exit(let reason): exit(process, reason)
-        case .bind(let journal, _):
+        case .bind(let journal, let isAdopted):
             later(process, after: storeTime()) { [unowned self] in
                 let isAway = agenda.now < store.awayUntil
-                let error = isAway ? SimulatedStore.unavailable : store.bind(to: journal)
+                let error =
+                    isAway
+                    ? SimulatedStore.unavailable : store.bind(to: journal, isAdopted: isAdopted)
                 answer(process) { $0.storeBound(error, at: $1) }
             }
         case .apply(let batch): apply(batch, process)
@@ -145,7 +147,9 @@ extension SimulatedCluster {
 
     private func apply(_ batch: [Assignment], _ process: WorkerProcess) {
         for assignment in batch { begin(assignment, process) }
+        process.storing += batch.count
         later(process, after: storeTime()) { [unowned self] in
+            process.storing -= batch.count
             var result: Result<[Applied], StoreError> = .failure(SimulatedStore.unavailable)
             if agenda.now >= store.awayUntil {
                 let applied = batch.compactMap { assignment -> Applied? in
@@ -191,15 +195,15 @@ extension SimulatedCluster {
             answer(process) { $0.prepared(preparation, result, at: $1) }
         }
         step(url, process, else: { end(.failure($0)) }) { [unowned self] in
-            let found = withSandbox(url) {
-                ($0.finding(for: preparation.target, wanted: preparation.marker), $0.marker)
-            }
-            if let finding = found.0 {
+            let found = withSandbox(url) { $0.marker }
+            if let finding = finding(
+                found, at: preparation.target, wanted: preparation.marker)
+            {
                 end(.success(finding))
                 return
             }
             let mustMark =
-                found.1 != preparation.marker && (!preparation.target.isMarked || found.1 == nil)
+                found != preparation.marker && (!preparation.target.isMarked || found == nil)
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
                 if mustMark {
                     let isFirst = !isMarked(url)
@@ -254,10 +258,17 @@ extension SimulatedCluster {
             answer(process) { $0.probed(target, result, at: $1) }
         }
         step(target.url, process, else: { end(.failure($0)) }) { [unowned self] in
-            end(
-                .success(
-                    withSandbox(target.url) { $0.finding(for: target, wanted: wanted) } ?? .well))
+            let found = withSandbox(target.url) { $0.marker }
+            end(.success(finding(found, at: target, wanted: wanted) ?? .well))
         }
+    }
+
+    private func finding(
+        _ found: SandboxMarker?, at target: AssignedTarget, wanted: SandboxMarker
+    ) -> TargetFinding? {
+        target.finding(
+            found, wanted: wanted, former: store.formerJournals,
+            isSynced: target.url.scheme != "local")
     }
 
     /// A write as the shell makes it: the lease is looked at once more, then it begins.

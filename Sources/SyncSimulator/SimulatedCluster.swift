@@ -35,7 +35,9 @@ package final class SimulatedCluster {
     var books = Books()
     var ledger = Ledger()
     var actions = ActionBook()
+    var reports = ReportBook()
     var fairness = FairnessBook()
+    var intake = IntakeBook()
     /// What waits for the coordinator's worst moment.
     var doom: Doom?
     var backup: Backup?

@@ -63,16 +63,6 @@ struct SimulatedSandbox {
         }
     }
 
-    /// What is wrong with it by its marker, as the worker's shell decides it.
-    func finding(for target: AssignedTarget, wanted: SandboxMarker) -> TargetFinding? {
-        guard let marker else { return target.isMarked ? .blank : nil }
-        if marker.project != wanted.project { return .taken(by: "project \(marker.project)") }
-        if marker.journal != wanted.journal { return .taken(by: "journal \(marker.journal)") }
-        guard target.isMarked else { return nil }
-        if marker.generation != target.generation { return .rolledBack }
-        return marker.bootID != wanted.bootID && target.url.scheme == "local" ? .rebooted : nil
-    }
-
     mutating func revoke(_ stage: StageName) { stages[stage] = false }
 
     mutating func revokeOthers(keeping stage: StageName) {

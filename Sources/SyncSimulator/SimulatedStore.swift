@@ -8,6 +8,8 @@ struct SimulatedStore {
     private(set) var applied: [EditSequence: (file: FileKey, version: Version)] = [:]
     private(set) var highest = EditSequence.none
     private(set) var journal: JournalID?
+    /// Journals that it belonged to before it was adopted.
+    private(set) var formerJournals: [JournalID] = []
     /// Every call fails before this.
     var awayUntil: Nanoseconds = 0
     /// Calls take long before this.
@@ -19,11 +21,16 @@ struct SimulatedStore {
 
     /// As a registering worker reports it.
     var identity: StoreIdentity {
-        StoreIdentity(id: "00000000000000aa", journal: journal, highestSequence: highest)
+        StoreIdentity(
+            id: "00000000000000aa", journal: journal, highestSequence: highest,
+            formerJournals: formerJournals)
     }
 
-    mutating func bind(to id: JournalID) -> StoreError? {
-        if journal == nil { journal = id }
+    mutating func bind(to id: JournalID, isAdopted: Bool) -> StoreError? {
+        if journal == nil || isAdopted {
+            formerJournals = identity.formerJournals(after: id)
+            journal = id
+        }
         return journal == id ? nil : StoreError(.foreign, "The store has another journal.")
     }
 

@@ -72,11 +72,12 @@ struct Applier: Sendable {
         do throws(SandboxError) {
             let writer = try sandboxes.writer(for: target.url)
             let marker = try await writer.marker()
-            if let finding = finding(marker, for: target, wanted: preparation.marker) {
+            let wanted = preparation.marker
+            if let finding = try await finding(marker, for: target, wanted: wanted) {
                 return .success(finding)
             }
-            if marker != preparation.marker, !target.isMarked || marker == nil {
-                try await writer.mark(preparation.marker)
+            if marker != wanted, !target.isMarked || marker == nil {
+                try await writer.mark(wanted)
             }
             if !target.debts.isEmpty || target.revokesOthers {
                 let stages = target.debts.map {
@@ -98,7 +99,8 @@ struct Applier: Sendable {
     ) async -> Result<TargetFinding, SandboxError> {
         do throws(SandboxError) {
             let writer = try sandboxes.writer(for: target.url)
-            if let finding = finding(try await writer.marker(), for: target, wanted: wanted) {
+            let marker = try await writer.marker()
+            if let finding = try await finding(marker, for: target, wanted: wanted) {
                 return .success(finding)
             }
             if target.isTriedByWriting, target.isMarked { try await writer.tryWriting() }
@@ -108,18 +110,21 @@ struct Applier: Sendable {
         }
     }
 
-    /// What is wrong with a sandbox, by its marker; nil when it is the one that was filled, or one
-    /// that is still to be marked.
+    /// What is wrong with a sandbox, by its marker; the store is asked only about a strange one.
     private func finding(
         _ marker: SandboxMarker?, for target: AssignedTarget, wanted: SandboxMarker
-    ) -> TargetFinding? {
-        guard let marker else { return target.isMarked ? .blank : nil }
-        if marker.project != wanted.project { return .taken(by: "project \(marker.project)") }
-        if marker.journal != wanted.journal { return .taken(by: "journal \(marker.journal)") }
-        guard target.isMarked else { return nil }
-        if marker.generation != target.generation { return .rolledBack }
-        let isDoubted = marker.bootID != wanted.bootID && !isLocalSynced
-        return isDoubted && target.url.scheme == "local" ? .rebooted : nil
+    ) async throws(SandboxError) -> TargetFinding? {
+        var former: [JournalID] = []
+        if let marker, marker.journal != wanted.journal {
+            do throws(StoreError) {
+                former = try await store.identity().formerJournals
+            } catch {
+                throw SandboxError(.store, code: error.code.rawValue, error.message)
+            }
+        }
+        return target.finding(
+            marker, wanted: wanted, former: former,
+            isSynced: isLocalSynced || target.url.scheme != "local")
     }
 
     func write(

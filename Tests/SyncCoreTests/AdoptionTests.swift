@@ -5,8 +5,13 @@ import Testing
 /// A journal that was restored from an older copy takes the store over (trace A9).
 @Suite struct AdoptionTests {
     /// A cluster whose journal was lost after `f=2` and came back as it was after `f=1`.
+    ///
+    /// - Parameters:
+    ///   - prepare: What happens before the journal is copied.
+    ///   - lose: What happens afterwards.
     private func restored(
-        _ prepare: (MachineCluster) throws -> Void = { _ in }
+        _ prepare: (MachineCluster) throws -> Void = { _ in },
+        losing lose: (MachineCluster) throws -> Void = { _ in }
     ) throws -> MachineCluster {
         let cluster = try MachineCluster()
         try cluster.addWorker("w1")
@@ -16,6 +21,7 @@ import Testing
         for number in 10...14 as ClosedRange<UInt64> {
             cluster.push(MachineCluster.put("f", "lost \(number)"), number: number)
         }
+        try lose(cluster)
         cluster.journal = copy
         cluster.settings.isAdopting = true
         try cluster.restartCoordinator()
@@ -79,6 +85,76 @@ import Testing
         #expect(cluster.published.last { $0.target == target }?.kind == .refreshed)
     }
 
+    @Test func `nothing is accepted before a worker has brought the store`() throws {
+        let cluster = try restored { cluster in
+            for worker in cluster.workers { cluster.kill(worker) }
+        }
+        cluster.advance(by: .seconds(5))
+        let early = cluster.push(MachineCluster.put("f", "new"), number: 20)
+        #expect(cluster.rejection(of: early) == .busy)
+        try cluster.addWorker("w2")
+        let late = cluster.push(MachineCluster.put("f", "new"), number: 20)
+        #expect(cluster.sequence(of: late) != nil)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "new")
+    }
+
+    @Test func `a filling of the lost part is never used again`() throws {
+        let target = try #require(TargetURL("local:p1"))
+        var lost: UInt64 = 0
+        let cluster = try restored(losing: { cluster in
+            cluster.sandboxes[target]?.wipe()
+            cluster.advance(by: .seconds(40))
+            lost = cluster.sandboxes[target]?.marker?.generation ?? 0
+        })
+        #expect(lost > 1)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "lost 14")
+        #expect(try #require(cluster.sandboxes[target]?.marker?.generation) > lost)
+    }
+
+    @Test func `what a worker of the lost part had begun takes no effect afterwards`() throws {
+        let names = (0..<8).map { "g\($0)" }
+        func push(_ text: String, from first: UInt64, to cluster: MachineCluster) {
+            for (place, name) in names.enumerated() {
+                cluster.push(MachineCluster.put(name, text), number: first + UInt64(place))
+            }
+        }
+        let cluster = try restored(losing: { cluster in
+            let worker = try cluster.addWorker("w2")
+            worker.isHeld = { if case .write = $0 { true } else { false } }
+            push("lost", from: 30, to: cluster)
+            worker.isPaused = true
+        })
+        let sleeper = try #require(cluster.workers.last)
+        #expect(!sleeper.steps.isEmpty)
+        cluster.advance(by: .seconds(5))
+        push("new", from: 40, to: cluster)
+        cluster.advance(by: .seconds(1))
+        sleeper.isHeld = { _ in false }
+        sleeper.isPaused = false
+        cluster.advance(by: .seconds(5))
+        #expect(names.allSatisfy { cluster.text($0) == "new" })
+    }
+
+    @Test func `a failed edit stays in the list under its new sequence`() throws {
+        let target = try #require(TargetURL("local:p1"))
+        let cluster = try restored { cluster in
+            cluster.sandboxes[target]?.failures[MachineCluster.path("g")] = SandboxError(
+                .file, code: "EACCES", "It can't be written.")
+            cluster.push(MachineCluster.put("g", "fails"), number: 2)
+        }
+        let before = try #require(cluster.journal.snapshot.rows.first)
+        #expect(before.failure?.code == "EACCES")
+        cluster.advance(by: .seconds(5))
+        let after = try #require(cluster.journal.snapshot.rows.first)
+        #expect(after.failure == before.failure)
+        #expect(after.sequence > before.sequence)
+        let story = cluster.journal.events.filter { $0.path == MachineCluster.path("g") }
+        #expect(story.map(\.kind) == [.accepted, .superseded, .failed])
+        #expect(story.last?.sequence == after.sequence)
+    }
+
     @Test func `an edit that waited goes on under a new sequence and is told so`() throws {
         let cluster = try restored { cluster in
             for worker in cluster.workers { worker.holdsSteps = true }
@@ -112,5 +188,65 @@ import Testing
         }
         #expect(first > before + 100_000)
         #expect(first < 1 << 53)
+    }
+
+    /// A cluster whose journal was lost after `f=1`; a new one takes the store over.
+    private func begunAnew(
+        _ prepare: (MachineCluster) throws -> Void = { _ in }
+    ) throws -> MachineCluster {
+        let cluster = try MachineCluster()
+        try cluster.addWorker("w1")
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        try prepare(cluster)
+        cluster.journal = JournalModel(journal: JournalID(bits: 8))
+        cluster.settings.isAdopting = true
+        try cluster.restartCoordinator()
+        cluster.advance(by: .seconds(4))
+        return cluster
+    }
+
+    @Test func `a new journal that adopts the store takes over its pool's sandboxes`() throws {
+        let target = try #require(TargetURL("local:p1"))
+        let cluster = try begunAnew { cluster in
+            // Somebody's hand, of which the lost journal knew nothing: only a refill mends it.
+            cluster.sandboxes[target]?.damage(
+                MachineCluster.path("f"), with: MachineCluster.put("f", "damaged").change)
+        }
+        cluster.push(MachineCluster.put("g", "new"), number: 20)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("g") == "new")
+        #expect(cluster.text("f") == "1")
+        #expect(cluster.sandboxes[target]?.marker?.journal == JournalID(bits: 8))
+    }
+
+    @Test func `a sandbox that comes to a new journal after the adoption is filled anew too`()
+        throws
+    {
+        let target = try #require(TargetURL("local:p1"))
+        let cluster = try begunAnew { cluster in
+            cluster.sandboxes[target]?.damage(
+                MachineCluster.path("f"), with: MachineCluster.put("f", "damaged").change)
+        }
+        cluster.settings.isAdopting = false
+        try cluster.restartCoordinator()
+        cluster.advance(by: .seconds(4))
+        cluster.push(MachineCluster.put("g", "new"), number: 20)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("g") == "new")
+        #expect(cluster.text("f") == "1")
+        #expect(cluster.sandboxes[target]?.marker?.journal == JournalID(bits: 8))
+    }
+
+    @Test func `an adoption takes no sandbox of another pool`() throws {
+        let target = try #require(TargetURL("local:p1"))
+        let foreign = JournalID(bits: 99)
+        let cluster = try begunAnew { cluster in
+            cluster.sandboxes[target]?.marker?.journal = foreign
+        }
+        cluster.push(MachineCluster.put("g", "new"), number: 20)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("g") == nil)
+        #expect(cluster.sandboxes[target]?.marker?.journal == foreign)
+        #expect(cluster.journal.events.last { $0.kind == .away }?.code == "taken")
     }
 }

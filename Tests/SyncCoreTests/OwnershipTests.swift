@@ -219,7 +219,7 @@ import Testing
 
     @Test func `a store of another journal is refused (A9)`() throws {
         let cluster = try MachineCluster()
-        cluster.store.journal = JournalID(bits: 99)
+        cluster.store.bind(to: JournalID(bits: 99), isAdopted: true)
         let worker = try cluster.addWorker("a")
         guard case .refused(let code, _) = worker.exit else {
             Issue.record("it was let in")

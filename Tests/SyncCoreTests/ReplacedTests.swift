@@ -41,6 +41,14 @@ import Testing
         Self.expectReplaced(old, by: new, in: cluster)
     }
 
+    @Test func `a worker that is awake while another takes its label is told so at once`() throws {
+        let cluster = try MachineCluster()
+        let old = try cluster.addWorker("a")
+        let new = try cluster.addWorker("a")
+        cluster.advance(by: .seconds(1))
+        Self.expectReplaced(old, by: new, in: cluster)
+    }
+
     @Test(arguments: [false, true])
     func `it is told so by the next coordinator too, whoever of the two is heard first`(
         isOldFirst: Bool

@@ -157,7 +157,7 @@ import Testing
                 id: EditID(producer: MachineCluster.producer("earlier"), number: 1),
                 acceptedAt: Timestamp(milliseconds: 1))
         ])
-        store.journal = JournalID(bits: 7)
+        store.bind(to: JournalID(bits: 7), isAdopted: false)
         let restored = try MachineCluster()
         restored.store = store
         guard case .refused(let code, _) = try restored.addWorker("a").exit else {

@@ -10,6 +10,7 @@ package final class InMemoryStore: VersionedStore {
 
     private struct State {
         var journal: JournalID?
+        var formerJournals: [JournalID] = []
         var highest = EditSequence.none
         var files: [FileKey: File] = [:]
         var failures: [StoreError] = []
@@ -39,14 +40,21 @@ package final class InMemoryStore: VersionedStore {
     package var applyCount: Int { state.withLock { $0.applyCount } }
 
     package func identity() async throws(StoreError) -> StoreIdentity {
-        state.withLock {
-            StoreIdentity(id: id, journal: $0.journal, highestSequence: $0.highest)
-        }
+        state.withLock { identity($0) }
+    }
+
+    private func identity(_ state: State) -> StoreIdentity {
+        StoreIdentity(
+            id: id, journal: state.journal, highestSequence: state.highest,
+            formerJournals: state.formerJournals)
     }
 
     package func bind(to journal: JournalID, isAdopted: Bool) async throws(StoreError) {
         let isBound = state.withLock { state in
-            if state.journal == nil || isAdopted { state.journal = journal }
+            if state.journal == nil || isAdopted {
+                state.formerJournals = identity(state).formerJournals(after: journal)
+                state.journal = journal
+            }
             return state.journal == journal
         }
         guard isBound else {

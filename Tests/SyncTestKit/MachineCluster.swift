@@ -263,15 +263,16 @@ package final class MachineCluster {
 
     private func finish(_ step: WorkerDirective, of node: WorkerNode) {
         switch step {
-        case .bind(let id, _):
+        case .bind(let id, let isAdopted):
             node.bindCount += 1
             if store.isAway {
                 let error = StoreError(.unavailable, "The store does not answer.")
                 node.machine.storeBound(error, at: now)
                 return
             }
-            store.journal = id
-            node.machine.storeBound(nil, at: now)
+            let isBound = store.bind(to: id, isAdopted: isAdopted)
+            node.machine.storeBound(
+                isBound ? nil : StoreError(.foreign, "It has another journal."), at: now)
         case .apply(let batch):
             let edits = batch.compactMap { assignment -> SequencedEdit? in
                 guard case .edit(let edit) = assignment.task else { return nil }
@@ -288,7 +289,7 @@ package final class MachineCluster {
             node.machine.read(assignment.id, .success(store.newest(assignment.file)), at: now)
         case .prepare(let preparation):
             let result = sandboxes[preparation.target.url, default: SandboxModel()]
-                .prepare(preparation)
+                .prepare(preparation, former: store.formerJournals)
             node.machine.prepared(preparation, result, at: now)
         case .write(_, let target, _, _) where node.hangingTargets.contains(target):
             node.hungWrites.append(step)
@@ -300,9 +301,12 @@ package final class MachineCluster {
             if let failure = sandbox.failure {
                 node.machine.probed(target, .failure(failure), at: now)
             } else {
-                let finding = sandbox.finding(
-                    for: target, journal: journal.snapshot.header.journal,
-                    bootID: node.machine.bootID)
+                let finding = target.finding(
+                    sandbox.marker,
+                    wanted: SandboxMarker(
+                        journal: journal.snapshot.header.journal, project: target.project,
+                        generation: target.generation, bootID: node.machine.bootID),
+                    former: store.formerJournals, isSynced: false)
                 node.machine.probed(target, .success(finding ?? .well), at: now)
             }
         case .list(let question):

@@ -68,14 +68,28 @@ package struct JournalModel {
 package struct StoreModel {
     package private(set) var versions: [FileKey: [StoredVersion]] = [:]
     package private(set) var highest = EditSequence.none
-    package var journal: JournalID?
+    package private(set) var journal: JournalID?
+    /// Journals that it belonged to before.
+    package private(set) var formerJournals: [JournalID] = []
     /// Whether every call fails.
     package var isAway = false
 
     package init() {}
 
     package var identity: StoreIdentity {
-        StoreIdentity(id: "00000000000000aa", journal: journal, highestSequence: highest)
+        StoreIdentity(
+            id: "00000000000000aa", journal: journal, highestSequence: highest,
+            formerJournals: formerJournals)
+    }
+
+    /// Whether the store belongs to a journal now.
+    @discardableResult
+    package mutating func bind(to id: JournalID, isAdopted: Bool) -> Bool {
+        if journal == nil || isAdopted {
+            formerJournals = identity.formerJournals(after: id)
+            journal = id
+        }
+        return journal == id
     }
 
     package mutating func apply(_ edits: [SequencedEdit]) -> Result<[Applied], StoreError> {
@@ -130,15 +144,14 @@ package struct SandboxModel {
 
     package init() {}
 
-    package mutating func prepare(_ preparation: Preparation) -> Result<TargetFinding, SandboxError>
-    {
+    /// - Parameter former: Former journals of the store.
+    package mutating func prepare(
+        _ preparation: Preparation, former: [JournalID]
+    ) -> Result<TargetFinding, SandboxError> {
         if let failure { return .failure(failure) }
-        if let finding = finding(
-            for: preparation.target, journal: preparation.marker.journal,
-            bootID: preparation.marker.bootID)
-        {
-            return .success(finding)
-        }
+        let finding = preparation.target.finding(
+            marker, wanted: preparation.marker, former: former, isSynced: false)
+        if let finding { return .success(finding) }
         marker = preparation.marker
         for debt in preparation.target.debts {
             revoke(StageName(incarnation: debt, generation: preparation.target.generation))
@@ -152,17 +165,6 @@ package struct SandboxModel {
         }
         stages.insert(preparation.stage)
         return .success(.marked)
-    }
-
-    package func finding(
-        for target: AssignedTarget, journal: JournalID, bootID: String
-    ) -> TargetFinding? {
-        guard let marker else { return target.isMarked ? .blank : nil }
-        if marker.journal != journal { return .taken(by: "journal \(marker.journal)") }
-        if marker.project != target.project { return .taken(by: marker.project.text) }
-        if target.isMarked, marker.generation != target.generation { return .rolledBack }
-        if target.isMarked, marker.bootID != bootID { return .rebooted }
-        return nil
     }
 
     private mutating func revoke(_ stage: StageName) {

@@ -173,8 +173,13 @@ extension StoreConformance {
             }
             #expect(error?.code == .foreign)
             #expect(try await store.identity().journal == mine)
+            #expect(try await store.identity().formerJournals == [])
+            try await store.bind(to: other, isAdopted: true)
             try await store.bind(to: other, isAdopted: true)
             #expect(try await store.identity().journal == other)
+            #expect(try await store.identity().formerJournals == [mine])
+            try await store.bind(to: mine, isAdopted: true)
+            #expect(try await store.identity().formerJournals == [other])
         },
         StoreConformance("the highest sequence counts what was applied, over all files") { open in
             let store = try await open()

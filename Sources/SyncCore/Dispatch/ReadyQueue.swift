@@ -54,9 +54,11 @@ package struct ReadyQueue: Sendable {
 
     /// Takes the next entry whose project may go, and turns the round.
     ///
-    /// - Parameter isAdmitted: Asked once per project and call, with its lowest entry.
-    package mutating func pop(
-        where isAdmitted: (ProjectName, ReadyEntry) -> Admission
+    /// - Parameters:
+    ///   - judge: What the question is put to; lent, since a closure that holds it copies it.
+    ///   - isAdmitted: Asked once per project and call, with its lowest entry.
+    package mutating func pop<Judge>(
+        by judge: inout Judge, where isAdmitted: (inout Judge, ProjectName, ReadyEntry) -> Admission
     ) -> (project: ProjectName, entry: ReadyEntry)? {
         var asked = round.count
         while asked > 0, let project = round.popFirst() {
@@ -65,7 +67,7 @@ package struct ReadyQueue: Sendable {
                 heaps[project] = nil
                 continue
             }
-            switch isAdmitted(project, entry) {
+            switch isAdmitted(&judge, project, entry) {
             case .void:
                 removeLowest(of: project)
                 if heaps[project] != nil { round.prepend(project) }

@@ -55,7 +55,7 @@ extension CoordinatorMachine {
         var queue = arriving.removeFirst()
         defer { if !queue.isEmpty { arriving.insert(queue, at: 0) } }
         while moves < Self.placementsMax {
-            guard let next = queue.pop(where: { admission(of: $1) }) else {
+            guard let next = queue.pop(by: &self, where: { $0.admission(of: $2) }) else {
                 if arriving.isEmpty { return }
                 queue = arriving.removeFirst()
                 continue
@@ -90,14 +90,17 @@ extension CoordinatorMachine {
         // Taken out, so that the queue is changed in place, not copied.
         guard var queue = placed.removeValue(forKey: label) else { return false }
         defer { if !queue.isEmpty { placed[label] = queue } }
-        while let next = queue.pop(where: {
-            let admission = admission(of: $1)
-            guard case .go = admission else { return admission }
-            let isRoom =
-                hasCredit(for: $1.index, project: $0, incarnation)
-                && hasRoomToLoad($1.index, project: $0)
-            return isRoom ? .go : .wait
-        }) {
+        while let next = queue.pop(
+            by: &self,
+            where: { machine, project, entry in
+                let admission = machine.admission(of: entry)
+                guard case .go = admission else { return admission }
+                let isRoom =
+                    machine.hasCredit(for: entry.index, project: project, incarnation)
+                    && machine.hasRoomToLoad(entry.index, project: project)
+                return isRoom ? .go : .wait
+            })
+        {
             let index = next.entry.index
             if let other = relatedInTheWay(of: index) {
                 dropReadBack(index)

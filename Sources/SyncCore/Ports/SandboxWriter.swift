@@ -36,6 +36,34 @@ package struct SandboxMarker: Sendable, Equatable {
     }
 }
 
+extension AssignedTarget {
+    /// What is wrong with a target, by the marker found there; nil when it is the one that was
+    /// filled, or one that is still to be marked.
+    ///
+    /// One that a former journal of the store has filled is this pool's own, but what it holds
+    /// is not known: it is filled anew, all other stages revoked, before it is taken over.
+    ///
+    /// - Parameters:
+    ///   - wanted: The marker that it should have.
+    ///   - former: Journals that the store belonged to before it was adopted.
+    ///   - isSynced: Whether what is written there outlives another boot.
+    package func finding(
+        _ found: SandboxMarker?, wanted: SandboxMarker, former: [JournalID], isSynced: Bool
+    ) -> TargetFinding? {
+        guard let found else { return isMarked ? .blank : nil }
+        if found.project != wanted.project { return .taken(by: "project \(found.project)") }
+        if found.journal != wanted.journal {
+            guard former.contains(found.journal) else {
+                return .taken(by: "journal \(found.journal)")
+            }
+            return isMarked || !revokesOthers ? .rolledBack : nil
+        }
+        guard isMarked else { return nil }
+        if found.generation != generation { return .rolledBack }
+        return found.bootID != wanted.bootID && !isSynced ? .rebooted : nil
+    }
+}
+
 /// One file's content on its way into a sandbox.
 package struct SandboxEdit: Sendable {
     /// Where, below the sandbox's root.

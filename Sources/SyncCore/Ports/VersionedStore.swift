@@ -24,12 +24,25 @@ package struct StoreIdentity: Sendable, Equatable {
     package let journal: JournalID?
     /// Highest sequence ever applied.
     package let highestSequence: EditSequence
+    /// Journals that it belonged to before it was adopted.
+    ///
+    /// Sandboxes that name one of them are its pool's. Not said in a registration.
+    package let formerJournals: [JournalID]
 
     /// Describes a store.
-    package init(id: String, journal: JournalID?, highestSequence: EditSequence) {
+    package init(
+        id: String, journal: JournalID?, highestSequence: EditSequence,
+        formerJournals: [JournalID] = []
+    ) {
         self.id = id
         self.journal = journal
         self.highestSequence = highestSequence
+        self.formerJournals = formerJournals
+    }
+
+    /// Its former journals once it belongs to another one; each is named once.
+    package func formerJournals(after next: JournalID) -> [JournalID] {
+        (formerJournals + [journal].compactMap(\.self)).filter { $0 != next }
     }
 }
 
@@ -173,11 +186,11 @@ package struct StoreError: Error, Sendable {
 /// - When a call returns, its effects survive a power cut.
 /// - After ``StoreError`` the store can be called again.
 package protocol VersionedStore: Sendable {
-    /// Id, journal and highest sequence.
+    /// Id, journal, highest sequence and former journals.
     func identity() async throws(StoreError) -> StoreIdentity
 
     /// Makes the store belong to a journal. Safe to repeat; `foreign` if it belongs to another,
-    /// unless `isAdopted`, which replaces it.
+    /// unless `isAdopted`, which replaces it; that one is a former journal from then on.
     func bind(to journal: JournalID, isAdopted: Bool) async throws(StoreError)
 
     /// Makes edits durable in one transaction where possible, one answer each, in order.

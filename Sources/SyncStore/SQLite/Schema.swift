@@ -164,6 +164,8 @@ extension Schema {
                 ) STRICT
                 """,
                 "CREATE UNIQUE INDEX versions_by_file ON versions (file, version)",
-            ]
+            ],
+            // 2: sandboxes of a journal that was lost are known as the pool's own.
+            ["ALTER TABLE meta ADD COLUMN former_journals TEXT NOT NULL DEFAULT ''"],
         ])
 }

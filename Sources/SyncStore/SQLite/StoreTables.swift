@@ -23,21 +23,28 @@ struct StoreTables {
         ).run(.text(id))
     }
 
-    /// Id, journal and highest sequence.
+    /// Id, journal, highest sequence and former journals.
     func identity() throws -> StoreIdentity {
-        let found = try sql("SELECT store, journal, highest_sequence FROM meta").first { row in
+        let meta = try sql("SELECT store, journal, highest_sequence, former_journals FROM meta")
+        let found = try meta.first { row in
             StoreIdentity(
                 id: row.text(0),
                 journal: try row.optionalText(1).map { try Nonsense.unless(JournalID($0)) },
-                highestSequence: EditSequence(row.integer(2)))
+                highestSequence: EditSequence(row.integer(2)),
+                formerJournals: try row.text(3).split(separator: " ").map {
+                    try Nonsense.unless(JournalID($0))
+                })
         }
         return try Nonsense.unless(found)
     }
 
     /// Makes the store belong to a journal unless it belongs to another; answers whose it is.
     func bind(to journal: JournalID, isAdopted: Bool) throws -> JournalID {
-        if let owner = try identity().journal, owner == journal || !isAdopted { return owner }
-        try sql("UPDATE meta SET journal = ?").run(.text(journal.description))
+        let identity = try identity()
+        if let owner = identity.journal, owner == journal || !isAdopted { return owner }
+        let former = identity.formerJournals(after: journal).map(\.description)
+        try sql("UPDATE meta SET journal = ?, former_journals = ?").run(
+            .text(journal.description), .text(former.joined(separator: " ")))
         return journal
     }
 
