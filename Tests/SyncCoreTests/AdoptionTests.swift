@@ -175,9 +175,33 @@ import Testing
         #expect(cluster.sequence(of: again) == story.last?.sequence.value)
     }
 
+    @Test func `whoever waits for an edit that goes on hears its own end, also after a restart`()
+        throws
+    {
+        let cluster = try restored { cluster in
+            for worker in cluster.workers { worker.holdsSteps = true }
+            cluster.push(MachineCluster.put("g", "waits"), number: 2)
+            for worker in cluster.workers { cluster.kill(worker) }
+        }
+        let id = EditID(producer: MachineCluster.producer(), number: 2)
+        let waiter = cluster.request(.wait(project: MachineCluster.project, id))
+        let worker = try cluster.addWorker("w2", holdsSteps: true)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.answers(to: waiter).isEmpty)
+        cluster.settings.isAdopting = false
+        try cluster.restartCoordinator()
+        let repeated = cluster.push(MachineCluster.put("g", "waits"), number: 2)
+        let answer = try #require(cluster.answer(to: repeated)).get()
+        #expect(answer.end == nil)
+        worker.holdsSteps = false
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("g") == "waits")
+    }
+
     @Test func `whoever follows events sees a gap after an adoption`() throws {
         let cluster = try restored()
         let before = cluster.journal.events.last?.number ?? 0
+        let own = cluster.journal.events.last?.projectNumber ?? 0
         cluster.advance(by: .seconds(5))
         let replay = cluster.request(
             .replay(from: before + 1, project: MachineCluster.project, countMax: 100))
@@ -187,11 +211,13 @@ import Testing
             return
         }
         #expect(first > before + 100_000)
+        #expect(try #require(cluster.journal.events.last?.projectNumber) > own + 100_000)
         #expect(first < 1 << 53)
     }
 
     /// A cluster whose journal was lost after `f=1`; a new one takes the store over.
     private func begunAnew(
+        after pause: Duration = .seconds(4),
         _ prepare: (MachineCluster) throws -> Void = { _ in }
     ) throws -> MachineCluster {
         let cluster = try MachineCluster()
@@ -201,7 +227,7 @@ import Testing
         cluster.journal = JournalModel(journal: JournalID(bits: 8))
         cluster.settings.isAdopting = true
         try cluster.restartCoordinator()
-        cluster.advance(by: .seconds(4))
+        cluster.advance(by: pause)
         return cluster
     }
 
@@ -235,6 +261,16 @@ import Testing
         #expect(cluster.text("g") == "new")
         #expect(cluster.text("f") == "1")
         #expect(cluster.sandboxes[target]?.marker?.journal == JournalID(bits: 8))
+    }
+
+    @Test func `a new journal, which knows nobody, waits for lost workers too`() throws {
+        let cluster = try begunAnew(after: .milliseconds(600))
+        let route = cluster.push(MachineCluster.put("g", "new"), number: 20)
+        #expect(cluster.sequence(of: route) != nil)
+        cluster.advance(by: .milliseconds(1_800))
+        #expect(cluster.text("g") == nil)
+        cluster.advance(by: .seconds(2))
+        #expect(cluster.text("g") == "new")
     }
 
     @Test func `an adoption takes no sandbox of another pool`() throws {
