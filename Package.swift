@@ -41,6 +41,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
@@ -73,7 +75,15 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
-            name: "SyncSandbox", dependencies: ["SyncCore", "CLinux"], swiftSettings: settings),
+            name: "SyncSandbox",
+            dependencies: [
+                "SyncCore", "CLinux",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .target(
             name: "SyncCoordinator",
             dependencies: [
@@ -131,7 +141,12 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "SyncTestKit",
-            dependencies: ["SyncCore", "SyncSimulator", "SyncTransport", "ZeroMQ"],
+            dependencies: [
+                "SyncCore", "SyncSimulator", "SyncTransport", "ZeroMQ",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
             path: "Tests/SyncTestKit", swiftSettings: settings),
         .executableTarget(
             name: "SyncTorture",

@@ -11,6 +11,7 @@ struct PortSizes {
     var versions = SQLiteStore.versionsKeptDefault
     var threads = LocalDirectoryProvider.threadsDefault
     var openStages = LocalDirectoryProvider.openStagesMaxDefault
+    var e2bLife: Duration = .seconds(300)
 }
 
 /// One limit or time: its key, what is allowed, what it is when nobody says anything.
@@ -260,11 +261,15 @@ enum SettingCatalog {
         Limit(
             "open-stages", .count, 1...65_536, "stage directories kept open, two descriptors each",
             \.openStages),
+        Limit(
+            "e2b-life-s", .seconds, 15...86_400,
+            "a sandbox of E2B lives on for so long after an edit, at least half of it", \.e2bLife),
     ]
 
     /// Settings that are no limits: where things are, who one is, how one logs.
     private static let others: Set<String> = [
-        "adopt", "boot-id", "coordinator", "data", "fsync", "id", "insecure", "intake", "journal",
+        "adopt", "boot-id", "coordinator", "data", "e2b-api-url", "e2b-domain",
+        "e2b-key-file", "e2b-sandbox-url", "fsync", "id", "insecure", "intake", "journal",
         "local-root", "log-format", "log-level", "project", "retry-ms", "status", "store",
         "worker-endpoint", "workers",
     ]

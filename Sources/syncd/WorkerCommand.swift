@@ -80,18 +80,22 @@ struct WorkerCommand: AsyncParsableCommand {
             let store = try await openStore(settings, sizes)
             let root = try settings.required("local-root", localRoot, for: "The local root")
             let isSynced = try settings.flag("fsync", fsync)
-            let sandboxes = LocalDirectoryProvider(
+            let local = LocalDirectoryProvider(
                 root: root, fsync: isSynced, threads: sizes.threads,
                 openStagesMax: sizes.openStages)
+            let e2bSettings = try E2BSettings.configuration(settings, sizes)
+            let schemes = local.schemes + (e2bSettings == nil ? [] : [E2BProvider.scheme])
             let worker = WorkerSettings(
                 label: label, life: drawnLife(), bootID: try bootID(settings),
-                localRootID: try await sandboxes.localRootID(), schemes: sandboxes.schemes)
+                localRootID: try await local.localRootID(), schemes: schemes)
             var configuration = WorkerConfiguration(
                 coordinator: endpoint, settings: worker, isLocalSynced: isSynced)
             for limit in SettingCatalog.worker {
                 let flags = ["capacity": capacity, "attempt-ms": attemptMs]
                 try limit.apply(settings, to: &configuration, flag: flags[limit.key] ?? nil)
             }
+            let e2b = e2bSettings.map { E2BProvider($0) }
+            let sandboxes = SandboxProviders([local] + [e2b].compactMap(\.self))
             let exit = Mutex<WorkerExit?>(nil)
             let service = WorkerService(
                 configuration, store: store, sandboxes: sandboxes, logger: logger,
@@ -111,10 +115,23 @@ struct WorkerCommand: AsyncParsableCommand {
                             failureTerminationBehavior: .gracefullyShutdownGroup)
                     ],
                     logger: logger))
-            try await serve(services, atSecondSignal: endLikeACrash)
+            let served = await outcome { try await serve(services, atSecondSignal: endLikeACrash) }
+            await e2b?.close()
+            try served.get()
             await store.close()
             if let trouble = Self.trouble(of: exit.withLock { $0 }) { throw trouble }
             logger.info("drained")
+        }
+    }
+
+    /// What a call came to, so that something can be closed before it is told.
+    private func outcome(
+        _ call: () async throws -> Void
+    ) async -> Result<Void, any Error> {
+        do {
+            return .success(try await call())
+        } catch {
+            return .failure(error)
         }
     }
 

@@ -21,6 +21,19 @@ struct ConformanceTests {
     }
 
     @Test(arguments: SandboxConformance.clauses)
+    func `a sandbox of E2B keeps the contract`(clause: SandboxClause) async throws {
+        try await E2BSandbox.with { try await clause.check($0.harness()) }
+    }
+
+    @Test(arguments: SandboxConformance.clauses)
+    func `a directory in a sandbox of E2B keeps the contract`(clause: SandboxClause) async throws {
+        try await E2BSandbox.with(directory: "app") { sandbox in
+            try sandbox.makeDirectory("")
+            try await clause.check(sandbox.harness())
+        }
+    }
+
+    @Test(arguments: SandboxConformance.clauses)
     func `the sandbox in memory keeps the contract`(clause: SandboxClause) async throws {
         let sandbox = RecordingSandbox()
         try await clause.check(

@@ -29,7 +29,10 @@ struct HouseTests {
             uses: ["SyncCore", "GRDB", "GRDBSQLite", "CLinux"],
             system: ["Darwin", "Dispatch", "Foundation", "Glibc", "Synchronization"]),
         "SyncSandbox": Room(
-            uses: ["SyncCore", "CLinux"],
+            uses: [
+                // E2B is reached over HTTP; NIO's types are the client's.
+                "SyncCore", "CLinux", "AsyncHTTPClient", "NIOCore", "NIOHTTP1", "NIOPosix",
+            ],
             system: ["Dispatch", "Foundation", "Glibc", "Synchronization"]),
         // The two shells own context and loop, so they know ZeroMQ's types (article Decisions).
         "SyncCoordinator": Room(

@@ -1,0 +1,276 @@
+internal import NIOCore
+internal import SyncCore
+
+/// One put or delete on its way into a sandbox of E2B.
+///
+/// A put is an upload into the stage and a `Move` into place, an executable one a `chmod` in
+/// between. A delete is a look, a `Move` into the stage and a clearing. A `Move` without an answer
+/// is settled before the attempt ends, however long that takes: until it can't be executed any
+/// more, nobody else may write the file.
+struct E2BChange: Sendable {
+    let envd: E2BEnvd
+    let stage: E2BStage
+    let parents: E2BParents
+    let edit: SandboxEdit
+    /// Throws when the sandbox was resumed and is not the one that was filled.
+    let verify: @Sendable () async throws(SandboxError) -> Void
+
+    private static let roundsMax = 50
+    private static let settleWaitFactorMax = 10
+    /// Code of an upload that vanished from the stage before it was moved into place.
+    private static let clearedCode = "stage-cleared"
+
+    private var target: String { envd.path(edit.path.text) }
+    private var subject: E2BFailure.Subject { .file(edit.path) }
+
+    /// Does it.
+    func make() async throws(SandboxError) {
+        switch edit.change {
+        case .put(let content, let isExecutable): try await put(content, isExecutable)
+        case .delete: try await delete()
+        }
+    }
+
+    // MARK: Put
+
+    private func put(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
+        if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
+        for _ in 0..<Self.roundsMax {
+            do throws(SandboxError) {
+                return try await putOnce(content, isExecutable)
+            } catch {
+                // While a stage is being revoked an upload may make its directory anew for a
+                // moment; the next round meets the plain file.
+                guard error.code == Self.clearedCode else { throw error }
+            }
+        }
+        throw stage.revoked()
+    }
+
+    private func putOnce(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
+        let staged = stage.unused()
+        try await upload(content, to: staged)
+        do throws(SandboxError) {
+            if isExecutable { try await makeExecutable(staged.path) }
+            try await verify()
+            try await place(staged)
+        } catch {
+            if error.code != SandboxError.revokedCode { await discard(staged.path) }
+            throw error
+        }
+    }
+
+    private func upload(
+        _ content: Content, to staged: (path: String, token: String)
+    ) async throws(SandboxError) {
+        let body = content.withBytes { ByteBuffer(bytes: $0) }
+        let metadata = [
+            ("syncd-sequence", "\(edit.sequence)"), ("syncd-version", "\(edit.version)"),
+            (E2BStage.writeKey, staged.token),
+        ]
+        switch try await envd.upload(body, to: staged.path, metadata: metadata) {
+        case .success(let reply):
+            if reply.isSuccess { return }
+            if reply.status == 400 || reply.status == 500 { try await stage.check() }
+            throw envd.failure(reply, "write", subject)
+        case .failure(let loss):
+            // Another attempt uploads under another name: nothing mixes with this one.
+            throw E2BFailure.error(loss, "write", subject, of: envd.place.sandbox)
+        }
+    }
+
+    /// envd has no request for modes, so a command sets it.
+    private func makeExecutable(_ staged: String) async throws(SandboxError) {
+        let name = String(staged.dropFirst(envd.path("").count))
+        let code = try await envd.run("chmod", ["755", name])
+        if code == 0 { return }
+        try await stage.check()
+        throw SandboxError(
+            .file, code: "chmod-failed",
+            "Could not make '\(edit.path)' executable in sandbox '\(envd.place.sandbox)' of E2B: "
+                + "chmod ended with \(code). Look whether its template has chmod; then retry.")
+    }
+
+    private func place(_ staged: (path: String, token: String)) async throws(SandboxError) {
+        var last: SandboxError?
+        for _ in 0..<Self.roundsMax {
+            switch try await envd.move(staged.path, to: target) {
+            case .done: return
+            case .notFound:
+                // Either the source is gone, or a sibling's delete took a parent away.
+                guard try await envd.stat(staged.path) == nil else { continue }
+                try await stage.check()
+                throw SandboxError(
+                    .attempt, code: Self.clearedCode,
+                    "The staged content of '\(edit.path)' vanished from sandbox "
+                        + "'\(envd.place.sandbox)'. It is tried again.")
+            case .refused(let reply): last = try await explain(reply)
+            case .unknown(let error):
+                if try await isSettledAsDone(staged) { return }
+                throw error
+            }
+        }
+        throw last
+            ?? SandboxError(
+                .attempt, code: "EBUSY",
+                "Could not find a folder that stays for '\(edit.path)' in sandbox "
+                    + "'\(envd.place.sandbox)'. It is tried again.")
+    }
+
+    /// Why a `Move` into place was refused.
+    ///
+    /// - Returns: The failure to report if another round does not help; thrown if none would.
+    private func explain(_ reply: E2BReply) async throws(SandboxError) -> SandboxError {
+        try await stage.check()
+        parents.forget()
+        if try await envd.stat(target)?.isDirectory ?? false {
+            // Never `Remove`, which is recursive: `rmdir` fails on what is not empty.
+            if try await envd.run("rmdir", ["--", edit.path.text]) == 0 {
+                return envd.failure(reply, "write", subject)
+            }
+            if try await envd.stat(target)?.isDirectory ?? false { throw failure(.directory) }
+        }
+        if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
+        let error = envd.failure(reply, "write", subject)
+        // Two writes that make the same folder at once: one of them is refused.
+        if error.failureClass == .attempt { return error }
+        throw error
+    }
+
+    /// Waits until a `Move` without an answer can't be executed any more: its source is removed.
+    ///
+    /// - Returns: Whether it was executed before.
+    private func isSettledAsDone(
+        _ staged: (path: String, token: String)
+    ) async throws(SandboxError) -> Bool {
+        try await settled { () async throws(SandboxError) -> Bool in
+            try await envd.remove(staged.path)
+            return try await envd.stat(target)?.metadata?[E2BStage.writeKey] == staged.token
+        }
+    }
+
+    /// Repeats until there are answers, the sandbox is gone, or this incarnation is revoked in it.
+    ///
+    /// All three end what may be on its way. The worker reports the file as stuck meanwhile.
+    private func settled<Answer: Sendable>(
+        _ look: () async throws(SandboxError) -> Answer
+    ) async throws(SandboxError) -> Answer {
+        var wait = envd.configuration.settleWait
+        while true {
+            do throws(SandboxError) {
+                return try await look()
+            } catch {
+                if error.code == TargetCode.gone { throw error }
+                try await throwIfRevoked(else: error, after: wait)
+            }
+            wait = min(wait * 2, envd.configuration.settleWait * Self.settleWaitFactorMax)
+        }
+    }
+
+    private func throwIfRevoked(
+        else error: SandboxError, after wait: Duration
+    ) async throws(SandboxError) {
+        do throws(SandboxError) {
+            try await stage.check()
+        } catch let check {
+            if check.code == SandboxError.revokedCode { throw check }
+        }
+        do {
+            try await Task.sleep(for: wait)
+        } catch {
+            throw SandboxError(
+                .attempt, code: "unsettled",
+                "The worker ended while a write of '\(edit.path)' was not settled.")
+        }
+    }
+
+    /// What the upload left behind; a name that is never used again.
+    private func discard(_ staged: String) async {
+        do throws(SandboxError) {
+            try await envd.remove(staged)
+        } catch {
+            // It lies in the stage until that is revoked; the edit's own failure is what counts.
+        }
+    }
+
+    // MARK: Delete
+
+    private func delete() async throws(SandboxError) {
+        if let inTheWay = try await parents.obstacle(of: edit.path) {
+            guard case .file = inTheWay else { throw failure(inTheWay) }
+            return try await stage.check()  // Nothing can stand below a file.
+        }
+        guard let found = try await envd.stat(target), !found.isDirectory else {
+            try await stage.check()
+            return await prune()
+        }
+        try await verify()
+        let grave = stage.unused().path
+        switch try await envd.move(target, to: grave) {
+        case .done(let entry): try await bury(grave, isDirectory: entry.isDirectory)
+        case .notFound: try await stage.check()
+        case .refused(let reply):
+            try await stage.check()
+            throw envd.failure(reply, "delete", subject)
+        case .unknown(let error):
+            guard try await isBuried(in: grave) else { throw error }
+            await discard(grave)
+        }
+        await prune()
+    }
+
+    /// A directory that somebody put in the place of the file meanwhile is put back.
+    private func bury(_ grave: String, isDirectory: Bool) async throws(SandboxError) {
+        guard isDirectory else { return await discard(grave) }
+        switch try await envd.move(grave, to: target) {
+        case .done, .notFound: return
+        case .refused(let reply): throw envd.failure(reply, "put back", subject)
+        case .unknown(let error): throw error
+        }
+    }
+
+    /// Waits until a `Move` to the grave can't be executed any more: a directory is made of the
+    /// grave, and nothing is moved onto a directory.
+    ///
+    /// - Returns: Whether it was executed before.
+    private func isBuried(in grave: String) async throws(SandboxError) -> Bool {
+        try await settled { () async throws(SandboxError) -> Bool in
+            try await envd.makeDirectory(grave) == .isFile
+        }
+    }
+
+    /// Removes parents as far as they are empty, by `rmdir`: never what is not empty.
+    ///
+    /// What can't be removed stays: the file is gone.
+    private func prune() async {
+        guard let slash = edit.path.text.lastIndex(of: "/") else { return }
+        parents.forget()
+        do throws(SandboxError) {
+            _ = try await envd.run("rmdir", ["-p", "--", String(edit.path.text[..<slash])])
+        } catch {
+            // Empty folders stay.
+        }
+    }
+
+    // MARK: Shapes
+
+    private func failure(_ obstacle: E2BParents.Obstacle) -> SandboxError {
+        let start = "Could not write '\(edit.path)' in sandbox '\(envd.place.sandbox)' of E2B: "
+        switch obstacle {
+        case .file(let path):
+            return SandboxError(
+                .shape, code: "ENOTDIR",
+                "\(start)'\(path)' is a file. Delete it by an edit; it is tried again.")
+        case .link(let path):
+            return SandboxError(
+                .file, code: "ELOOP",
+                "\(start)'\(path)' is a link, and envd would follow it anywhere. Make it a "
+                    + "directory, then retry the failed edit.")
+        case .directory:
+            return SandboxError(
+                .shape, code: "EISDIR",
+                "\(start)a directory with something in it stands there. Move it away, or delete "
+                    + "its files by edits; it is tried again.")
+        }
+    }
+}

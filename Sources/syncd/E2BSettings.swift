@@ -1,0 +1,67 @@
+import Foundation
+import SyncCore
+import SyncSandbox
+
+/// How the command learns to reach E2B: by the variables of E2B's own SDK, or by settings.
+enum E2BSettings {
+    /// The configuration; nil when nobody gives a key: then the worker has no such sandboxes.
+    static func configuration(
+        _ settings: Settings, _ sizes: PortSizes
+    ) throws -> E2BConfiguration? {
+        guard let key = try key(settings) else { return nil }
+        var configuration = E2BConfiguration(key: key)
+        if let domain = settings.text("e2b-domain", nil) ?? variable("E2B_DOMAIN") {
+            configuration.domain = domain
+        }
+        configuration.apiURL = try url(settings, "e2b-api-url", "E2B_API_URL")
+        configuration.sandboxURL = try url(settings, "e2b-sandbox-url", "E2B_SANDBOX_URL")
+        configuration.life = sizes.e2bLife
+        return configuration
+    }
+
+    /// The key, from the environment or from a file; never from a flag, which others can read.
+    private static func key(_ settings: Settings) throws -> E2BKey? {
+        let source: String
+        let text: String
+        if let file = settings.text("e2b-key-file", nil) {
+            guard let found = try? String(contentsOfFile: file, encoding: .utf8) else {
+                throw Trouble(
+                    "The file \(file) with E2B's API key can't be read; make it readable for this "
+                        + "user, or name another one by SYNCD_E2B_KEY_FILE.",
+                    code: .configuration)
+            }
+            (source, text) = (file, found)
+        } else {
+            guard let found = variable("E2B_API_KEY") else { return nil }
+            (source, text) = ("E2B_API_KEY", found)
+        }
+        guard let key = E2BKey(text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
+            throw Trouble(
+                "\(source) holds no API key of E2B, which is 'e2b_' and hexadecimal digits; copy "
+                    + "it from the team's settings.", code: .configuration)
+        }
+        return key
+    }
+
+    /// An address that no one on the way can listen to.
+    private static func url(
+        _ settings: Settings, _ key: String, _ name: String
+    ) throws -> String? {
+        guard let text = settings.text(key, nil) ?? variable(name) else { return nil }
+        let url = URL(string: text)
+        let host = url?.host ?? ""
+        let isHere = host == "localhost" || host == "::1" || host.hasPrefix("127.")
+        let isInsecure = try settings.flag("insecure", false)
+        let isPrivate = url?.scheme == "https" || url?.scheme == "http" && (isHere || isInsecure)
+        guard !host.isEmpty, isPrivate else {
+            throw Trouble(
+                "\(key) (\(name)) must be an https:// address, or http:// on this machine: the API "
+                    + "key and the files go there.", code: .configuration)
+        }
+        return text
+    }
+
+    private static func variable(_ name: String) -> String? {
+        ProcessInfo.processInfo.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+}
