@@ -12,6 +12,12 @@ struct PortSizes {
     var threads = LocalDirectoryProvider.threadsDefault
     var openStages = LocalDirectoryProvider.openStagesMaxDefault
     var e2bLife: Duration = .seconds(300)
+
+    /// Local sandboxes of these sizes.
+    func localProvider(root: String, fsync: Bool) -> LocalDirectoryProvider {
+        LocalDirectoryProvider(
+            root: root, fsync: fsync, threads: threads, openStagesMax: openStages)
+    }
 }
 
 /// One limit or time: its key, what is allowed, what it is when nobody says anything.

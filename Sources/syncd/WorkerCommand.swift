@@ -77,13 +77,11 @@ struct WorkerCommand: AsyncParsableCommand {
                 let flag = limit.key == "versions" ? versions : nil
                 try limit.apply(settings, to: &sizes, flag: flag)
             }
+            let e2bSettings = try E2BSettings.configuration(settings, sizes)
             let store = try await openStore(settings, sizes)
             let root = try settings.required("local-root", localRoot, for: "The local root")
             let isSynced = try settings.flag("fsync", fsync)
-            let local = LocalDirectoryProvider(
-                root: root, fsync: isSynced, threads: sizes.threads,
-                openStagesMax: sizes.openStages)
-            let e2bSettings = try E2BSettings.configuration(settings, sizes)
+            let local = sizes.localProvider(root: root, fsync: isSynced)
             let schemes = local.schemes + (e2bSettings == nil ? [] : [E2BProvider.scheme])
             let worker = WorkerSettings(
                 label: label, life: drawnLife(), bootID: try bootID(settings),

@@ -337,6 +337,10 @@ struct E2BSessionTests {
             #expect(try await cost(Self.put("2", "d/a")) == 3)
             #expect(try await cost(Self.put("3", "d/a")) == 2)
             #expect(try await cost(SandboxConformance.delete("d/a")) == 4)
+            let before = sandbox.double.fileRequests
+            try await sandbox.writer().revoke(
+                [stage], others: false, keeping: SandboxConformance.stage(2))
+            #expect(sandbox.double.fileRequests - before == 12)
         }
     }
 

@@ -89,8 +89,21 @@ struct DocumentTests {
         }
     }
 
+    @Test func `the article E2B tells of every error that its code can give`() throws {
+        let article = try #require(SourceTree.file(Self.articles + "E2B.md")).text
+        for file in SourceTree.swift(below: "Sources/SyncSandbox/E2B/") {
+            for part in file.text.components(separatedBy: "code: \"").dropFirst() {
+                let code = part.prefix { $0 != "\"" }
+                if code.contains("\\") { continue }
+                #expect(article.contains("`\(code)`"), "\(file.path): \(code)")
+            }
+        }
+    }
+
     @Test func `the articles and the README are there`() {
-        for name in ["Walk", "Vocabulary", "Protocol", "Guarantees", "Operating", "Decisions"] {
+        for name in [
+            "Walk", "Vocabulary", "Protocol", "Guarantees", "Operating", "Decisions", "E2B",
+        ] {
             #expect(SourceTree.file(Self.articles + name + ".md") != nil, "\(name)")
         }
         #expect(SourceTree.file("README.md") != nil)

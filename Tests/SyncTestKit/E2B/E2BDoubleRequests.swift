@@ -248,8 +248,11 @@ extension E2BDouble {
         let envdVersion: String
         let envdAccessToken: String
         let state: String
-        let alias: String? = nil
-        let domain: String? = nil
+        let startedAt = "2026-01-01T00:00:00Z"
+        let endAt = "2026-01-02T00:00:00Z"
+        let cpuCount = 2
+        let memoryMB = 512
+        let diskSizeMB = 1_024
     }
 
     private struct Wish: Decodable { let timeout: Int? }

@@ -200,11 +200,30 @@ extension E2BDouble {
         } catch {
             return .error(error)
         }
-        // What blocks has a thread of its own: the tests' own tasks would wait for it.
-        let reply = await withCheckedContinuation { done in
-            DispatchQueue.global().async { done.resume(returning: Self.run(start.process, place)) }
+        switch fault(.run, words) {
+        case .refuse(let status, let message, let retryAfter):
+            return Self.refusal(status, message, retryAfter)
+        case .late:
+            state.withLock { $0.late.append { Self.run(start.process, place).status } }
+            return nil
+        case .hold:
+            await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
+        case .loseAnswer:
+            _ = await executed(start.process, place)
+            return nil
+        case .unreachableAfterEffect:
+            _ = await executed(start.process, place)
+            return .error(502, "The sandbox is running but port is not open")
+        case nil, .fullDisk: break
         }
-        return await faulty(.run, words, request) { reply }
+        return await executed(start.process, place)
+    }
+
+    /// What blocks has a thread of its own: the tests' own tasks would wait for it.
+    private func executed(_ command: Start.Command, _ place: String) async -> E2BDoubleReply {
+        await withCheckedContinuation { done in
+            DispatchQueue.global().async { done.resume(returning: Self.run(command, place)) }
+        }
     }
 
     private static func run(_ command: Start.Command, _ place: String) -> E2BDoubleReply {
