@@ -239,6 +239,63 @@ import Testing
         }
     }
 
+    // Trace B9, and A4: nobody touches the file before the move is settled.
+    @Test(.timeLimit(.patience))
+    func `a move that can't be settled keeps its sandbox away until it is`() async throws {
+        try await Self.withScene { scene in
+            try await scene.push(["f": "old", "g": "old"])
+            try await scene.rest()
+            for label in ["w0", "w1"] { #expect(scene.cluster.drainWorker(label) == 0) }
+            try scene.cluster.startWorker(
+                "w2", flags: ["--attempt-ms", "1000"], environment: Self.environment(scene.double))
+            scene.double.fail(.move, path: "/f", with: .late)
+            scene.double.fail(.remove, times: 100_000, with: .refuse(503, "unavailable"))
+            try await scene.push(["f": "lost"])
+            try await Patience.until("the file is stuck") {
+                try await scene.cluster.events().contains { $0.code == "stuck" }
+            }
+            try await scene.push(["f": "new", "g": "new"])
+            #expect(try scene.files() == ["f": "old", "g": "old"])
+            scene.double.mend()
+            try await scene.rest()
+            #expect(scene.double.executeLate() == [404])
+            #expect(try scene.files() == ["f": "new", "g": "new"])
+            try await scene.expectNoAttemptBurnt()
+        }
+    }
+
+    @Test(.timeLimit(.patience))
+    func `whatever happens at once, the newest edits are there at the end`() async throws {
+        try await Self.withScene(
+            flags: ["--lease-ms", "500", "--set", "probe-wait-max-ms=500"]
+        ) { scene in
+            var chance = SeededGenerator(seed: 20_261)
+            var label = 1
+            for round in 0..<12 {
+                try await scene.push(Self.texts(12, "round \(round)"))
+                switch Int.random(in: 0..<6, using: &chance) {
+                case 0: scene.double.pause(Self.id)
+                case 1: scene.double.rotateToken(of: Self.id)
+                case 2: scene.double.fail(.move, times: 3, path: "/d", with: .late)
+                case 3: scene.double.fail(.upload, times: 3, with: .loseAnswer)
+                case 4: scene.double.fail(.move, times: 3, with: .unreachableAfterEffect)
+                default:
+                    let victim = try #require(scene.cluster.workers.keys.sorted().first)
+                    scene.cluster.crashWorker(victim)
+                    label += 1
+                    try scene.cluster.startWorker(
+                        "w\(label)", environment: Self.environment(scene.double))
+                }
+            }
+            try await scene.rest()
+            _ = scene.double.executeLate()
+            #expect(try scene.files() == Self.texts(12, "round 11"))
+            #expect(try await !scene.cluster.events().contains { $0.kind == .failed })
+            let store = try scene.cluster.command(["history", "--project", "p1", "d0/f0"])
+            #expect(store.code == 0)
+        }
+    }
+
     @Test func `a key that is none, and an address that others can listen to, are refused`() throws
     {
         let flags = ["worker", "--store", "sqlite:/nowhere/s", "--local-root", "/nowhere"]

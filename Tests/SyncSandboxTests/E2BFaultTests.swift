@@ -152,6 +152,26 @@ struct E2BFaultTests {
         }
     }
 
+    @Test func `a revoker's late move loses although nobody else moved the stage away`()
+        async throws
+    {
+        try await E2BSandbox.with { sandbox in
+            _ = try await sandbox.entered()
+            let next = SandboxConformance.stage(2)
+            sandbox.double.fail(.move, path: ".syncd/revoked", with: .late)
+            sandbox.double.fail(.move, path: ".syncd/revoked", with: .refuse(429, "limit"))
+            await #expect(throws: SandboxError.self) {
+                try await sandbox.writer().revoke([stage], others: false, keeping: next)
+            }
+            // A program in the sandbox takes the directory away.
+            let path = sandbox.path + "/.syncd/stage/\(stage)"
+            try FileManager.default.removeItem(atPath: path)
+            try await sandbox.writer().revoke([stage], others: false, keeping: next)
+            #expect(sandbox.double.executeLate() == [500])
+            #expect(try sandbox.entry(".syncd/stage/\(stage)") == .text(""))
+        }
+    }
+
     // MARK: Readers
 
     @Test func `a reader during a thousand overwrites sees no torn content`() async throws {

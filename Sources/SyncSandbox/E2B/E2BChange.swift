@@ -24,30 +24,28 @@ struct E2BChange: Sendable {
     private var subject: E2BFailure.Subject { .file(edit.path) }
 
     /// Does it.
+    ///
+    /// While a stage is being revoked, a request may make its directory anew for a moment, and
+    /// others find it missing in between; the next round meets the plain file.
     func make() async throws(SandboxError) {
-        switch edit.change {
-        case .put(let content, let isExecutable): try await put(content, isExecutable)
-        case .delete: try await delete()
-        }
-    }
-
-    // MARK: Put
-
-    private func put(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
-        if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
         for _ in 0..<Self.roundsMax {
             do throws(SandboxError) {
-                return try await putOnce(content, isExecutable)
+                switch edit.change {
+                case .put(let content, let isExecutable): try await put(content, isExecutable)
+                case .delete: try await delete()
+                }
+                return
             } catch {
-                // While a stage is being revoked an upload may make its directory anew for a
-                // moment; the next round meets the plain file.
                 guard error.code == Self.clearedCode else { throw error }
             }
         }
         throw stage.revoked()
     }
 
-    private func putOnce(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
+    // MARK: Put
+
+    private func put(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
+        if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
         let staged = stage.unused()
         try await upload(content, to: staged)
         do throws(SandboxError) {
@@ -72,6 +70,7 @@ struct E2BChange: Sendable {
         case .success(let reply):
             if reply.isSuccess { return }
             if reply.status == 400 || reply.status == 500 { try await stage.check() }
+            if E2BFailure.isMissingFolder(reply) { throw cleared() }
             throw envd.failure(reply, "write", subject)
         case .failure(let loss):
             // Another attempt uploads under another name: nothing mixes with this one.
@@ -100,10 +99,7 @@ struct E2BChange: Sendable {
                 // Either the source is gone, or a sibling's delete took a parent away.
                 guard try await envd.stat(staged.path) == nil else { continue }
                 try await stage.check()
-                throw SandboxError(
-                    .attempt, code: Self.clearedCode,
-                    "The staged content of '\(edit.path)' vanished from sandbox "
-                        + "'\(envd.place.sandbox)'. It is tried again.")
+                throw cleared()
             case .refused(let reply): last = try await explain(reply)
             case .unknown(let error):
                 if try await isSettledAsDone(staged) { return }
@@ -115,6 +111,13 @@ struct E2BChange: Sendable {
                 .attempt, code: "EBUSY",
                 "Could not find a folder that stays for '\(edit.path)' in sandbox "
                     + "'\(envd.place.sandbox)'. It is tried again.")
+    }
+
+    private func cleared() -> SandboxError {
+        SandboxError(
+            .attempt, code: Self.clearedCode,
+            "The staged content of '\(edit.path)' vanished from sandbox "
+                + "'\(envd.place.sandbox)'. It is tried again.")
     }
 
     /// Why a `Move` into place was refused.
@@ -211,6 +214,7 @@ struct E2BChange: Sendable {
         case .notFound: try await stage.check()
         case .refused(let reply):
             try await stage.check()
+            if E2BFailure.isMissingFolder(reply) { throw cleared() }
             throw envd.failure(reply, "delete", subject)
         case .unknown(let error):
             guard try await isBuried(in: grave) else { throw error }

@@ -35,6 +35,9 @@ struct E2BEnvd: Sendable {
     /// The port that the proxy takes for envd.
     static let port = 49_983
 
+    /// How often a request is repeated that met others which make the same folders.
+    static let foldersRoundsMax = 10
+
     let place: E2BPlace
     let session: E2BSession
     let client: E2BClient
@@ -120,7 +123,10 @@ struct E2BEnvd: Sendable {
     /// Makes a directory, parents included.
     func makeDirectory(_ path: String) async throws(SandboxError) -> MadeDirectory {
         let subject = E2BFailure.Subject.place("'\(path)'")
-        let reply = try await ask("MakeDir", Question(path: path), "make", subject)
+        var reply = try await ask("MakeDir", Question(path: path), "make", subject)
+        for _ in 0..<Self.foldersRoundsMax where E2BFailure.isMissingFolder(reply) {
+            reply = try await ask("MakeDir", Question(path: path), "make", subject)
+        }
         switch reply.status {
         case 200: return .made
         case 409 where code(of: reply) == "already_exists": return .wasThere

@@ -118,6 +118,15 @@ enum E2BFailure {
         reply.status == 502 && message(of: reply).contains("not found")
     }
 
+    /// Whether a folder was missing, or was made by somebody else, while envd was at it: it makes
+    /// folders one by one, and of two that do so at once one is refused.
+    static func isMissingFolder(_ reply: E2BReply) -> Bool {
+        guard reply.status == 500 else { return false }
+        let said = message(of: reply)
+        return ["create directory", "no such file", "not a directory", "path is a file"]
+            .contains { said.contains($0) }
+    }
+
     /// Whether the request may have been delivered although the answer does not come from envd.
     static func mayTakeEffect(_ reply: E2BReply) -> Bool {
         switch reply.status {

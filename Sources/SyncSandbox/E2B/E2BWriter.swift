@@ -104,11 +104,17 @@ package final class E2BWriter: SandboxWriter {
         _ body: ByteBuffer, to path: String, _ action: String
     ) async throws(SandboxError) {
         let place = E2BFailure.Subject.place("'\(EditPath.reserved)'")
-        switch try await envd.upload(body, to: path) {
-        case .success(let reply):
-            if !reply.isSuccess { throw envd.failure(reply, action, place) }
-        case .failure(let loss):
-            throw E2BFailure.error(loss, action, place, of: envd.place.sandbox)
+        for round in 0...E2BEnvd.foldersRoundsMax {
+            switch try await envd.upload(body, to: path) {
+            case .success(let reply):
+                if reply.isSuccess { return }
+                let isLast = round == E2BEnvd.foldersRoundsMax
+                guard !isLast, E2BFailure.isMissingFolder(reply) else {
+                    throw envd.failure(reply, action, place)
+                }
+            case .failure(let loss):
+                throw E2BFailure.error(loss, action, place, of: envd.place.sandbox)
+            }
         }
     }
 
