@@ -50,6 +50,7 @@ let package = Package(
         // Without pkgConfig: Debian's libzmq.pc names -isystem flags that SwiftPM refuses with a
         // warning.
         .systemLibrary(name: "CLibZMQ", providers: [.apt(["libzmq3-dev"])]),
+        .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CLinux"),
         .target(
             name: "SyncCore",
@@ -70,7 +71,7 @@ let package = Package(
         .target(
             name: "SyncStore",
             dependencies: [
-                "SyncCore", .product(name: "GRDB", package: "GRDB.swift"),
+                "SyncCore", "CLibPQ", .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
             ],
             swiftSettings: settings),

@@ -50,7 +50,7 @@ struct IntakeOptions: ParsableArguments {
 
 /// Options of commands that read the store.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The store, as sqlite:FILE (SYNCD_STORE).")
+    @Option(help: "The store: sqlite:FILE or postgres://… (SYNCD_STORE).")
     var store: String?
 }
 

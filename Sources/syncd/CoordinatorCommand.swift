@@ -121,11 +121,15 @@ struct CoordinatorCommand: AsyncParsableCommand {
     /// of a coordinator that runs (trace A7).
     private func open(_ url: String) async throws -> SQLiteJournal {
         let file: String
-        do throws(StoreURL.Flaw) {
+        do {
             switch try StoreURL(url) {
             case .sqlite(let named): file = named
+            case .postgres:
+                throw Trouble(
+                    "--journal: the journal lies in SQLite only; write 'sqlite:FILE'. PostgreSQL "
+                        + "can hold the workers' store.", code: .configuration)
             }
-        } catch {
+        } catch let error as StoreURL.Flaw {
             throw Trouble("--journal: \(error.sentence)", code: .configuration)
         }
         return try await SQLiteJournal(file: file)

@@ -5,10 +5,10 @@ import SyncStore
 
 /// Opens the store for reading and closes it again.
 func reading<R: Sendable>(
-    _ options: StoreOptions, _ settings: Settings, _ body: (SQLiteStore) async throws -> R
+    _ options: StoreOptions, _ settings: Settings, _ body: (any OpenStore) async throws -> R
 ) async throws -> R {
     let url = try settings.required("store", options.store, for: "The store")
-    let store = try await SQLiteStore(readingOnly: try storeFile(url))
+    let store = try await storeURL(url).openForReading()
     do {
         let result = try await body(store)
         await store.close()

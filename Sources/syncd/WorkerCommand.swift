@@ -30,7 +30,7 @@ struct WorkerCommand: AsyncParsableCommand {
     @Option(help: "The coordinator's endpoint for workers (SYNCD_COORDINATOR).")
     var coordinator: String?
 
-    @Option(help: "Where versions live, as sqlite:FILE (SYNCD_STORE).")
+    @Option(help: "Where versions live: sqlite:FILE or postgres://… (SYNCD_STORE).")
     var store: String?
 
     @Option(help: "Directory whose subdirectories are the local sandboxes (SYNCD_LOCAL_ROOT).")
@@ -160,9 +160,9 @@ struct WorkerCommand: AsyncParsableCommand {
 
     private func openStore(
         _ settings: Settings, _ sizes: PortSizes
-    ) async throws -> SQLiteStore {
+    ) async throws -> any OpenStore {
         let url = try settings.required("store", store, for: "The store")
-        return try await SQLiteStore(file: try storeFile(url), versionsKept: sizes.versions)
+        return try await storeURL(url).open(versionsKept: sizes.versions)
     }
 
     /// The kernel's id of this boot: local files that were not fsynced are doubted after another
@@ -179,12 +179,10 @@ struct WorkerCommand: AsyncParsableCommand {
     }
 }
 
-/// The file of a `sqlite:FILE` store.
-func storeFile(_ url: String) throws -> String {
+/// The store that a text names.
+func storeURL(_ text: String) throws -> StoreURL {
     do throws(StoreURL.Flaw) {
-        switch try StoreURL(url) {
-        case .sqlite(let file): return file
-        }
+        return try StoreURL(text)
     } catch {
         throw Trouble("--store: \(error.sentence)", code: .configuration)
     }

@@ -26,6 +26,15 @@ import Testing
     }
 
     @Test(arguments: StoreConformance.cases)
+    func `the PostgreSQL store keeps the contract`(_ promise: StoreConformance) async throws {
+        let server = try PostgresServer.shared()
+        let url = try server.postgres(try server.makeDatabase())
+        try await promise.check {
+            try await PostgresStore(url, versionsKept: StoreConformance.versionsKept)
+        }
+    }
+
+    @Test(arguments: StoreConformance.cases)
     func `the store in memory keeps the contract`(_ promise: StoreConformance) async throws {
         let store = InMemoryStore(versionsKept: StoreConformance.versionsKept)
         try await promise.check { store }

@@ -12,7 +12,9 @@ import Testing
 
     @Test(arguments: [
         "", "store.db", "sqlite:", "sqlite://store.db", "sqlite::memory:", "sqlite:dir/",
-        "sqlite:a\u{0}b", "postgres://user:secret@host/db", "https://secret.convex.cloud", "x:y",
+        "sqlite:a\u{0}b", "https://secret.convex.cloud", "x:y", "postgres:secret",
+        "postgres://u:secret@h/db?secret=1", "postgres://u:sec ret@[h/db",
+        "postgres://u:secret%zz@h/db",
     ])
     func `a text that names no store is refused with a sentence that does not quote it`(
         text: String
@@ -20,5 +22,18 @@ import Testing
         let flaw = #expect(throws: StoreURL.Flaw.self) { try StoreURL(text) }
         #expect(flaw?.sentence.hasSuffix(".") == true)
         #expect(flaw?.sentence.contains("secret") == false)
+    }
+
+    @Test(arguments: [
+        ("postgres://u:secret@h:6432/db", "postgres://u@h:6432/db"),
+        ("postgresql://u@h/db?password=secret&sslmode=require", "postgres://u@h/db"),
+        ("postgres://u:secret@h1:1,h2:2/db", "postgres://u@h1:1,h2:2/db"),
+        ("postgres://%2Frun%2Fpg/db?user=u&sslpassword=secret", "postgres://u@%2Frun%2Fpg/db"),
+        ("POSTGRES://h/", "postgres://h/"),
+    ])
+    func `a PostgreSQL store is shown without its password`(text: String, shown: String) throws {
+        let url = try StoreURL(text)
+        #expect(url.description == shown)
+        #expect("\(url)" == shown && !String(reflecting: url).contains("secret"))
     }
 }

@@ -18,6 +18,7 @@ struct HouseTests {
     /// The import table.
     private static let rooms: [String: Room] = [
         "CLibZMQ": Room(uses: []),
+        "CLibPQ": Room(uses: []),
         "CLinux": Room(uses: []),
         "ZeroMQ": Room(uses: ["CLibZMQ", "CLinux"], system: ["Glibc", "Synchronization"]),
         "SyncCore": Room(
@@ -26,7 +27,7 @@ struct HouseTests {
             uses: ["ZeroMQ", "SyncCore", "OrderedCollections"],
             system: ["FoundationEssentials", "Glibc", "Synchronization"]),
         "SyncStore": Room(
-            uses: ["SyncCore", "GRDB", "GRDBSQLite", "CLinux"],
+            uses: ["SyncCore", "GRDB", "GRDBSQLite", "CLibPQ", "CLinux"],
             system: ["Darwin", "Dispatch", "Foundation", "Glibc", "Synchronization"]),
         "SyncSandbox": Room(
             uses: [

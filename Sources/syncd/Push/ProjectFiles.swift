@@ -17,7 +17,7 @@ struct ProjectFiles {
     }
 
     private static func stored(
-        _ store: SQLiteStore, _ producer: Producer
+        _ store: any VersionedStore, _ producer: Producer
     ) async throws -> [EditPath] {
         var paths: [EditPath] = []
         var after: EditPath?
