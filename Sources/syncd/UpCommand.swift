@@ -20,7 +20,8 @@ struct UpCommand: AsyncParsableCommand {
             EXAMPLE
               syncd up --data /var/lib/syncd --workers 4
 
-            The pieces are DIR/journal.db, DIR/store.db and DIR/sandboxes/.
+            The pieces are DIR/journal.db, DIR/store.db (or the store that is named) and \
+            DIR/sandboxes/.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -29,6 +30,9 @@ struct UpCommand: AsyncParsableCommand {
 
     @Option(help: "Directory that holds everything (SYNCD_DATA).")
     var data: String?
+
+    @Option(help: "Where versions live: sqlite:FILE or postgres://… (SYNCD_STORE; DIR/store.db).")
+    var store: String?
 
     @Option(help: "How many workers, 1 to 256 (SYNCD_WORKERS; 2).")
     var workers: Int?
@@ -170,10 +174,11 @@ struct UpCommand: AsyncParsableCommand {
     private func workerArguments(_ data: String, _ settings: Settings) throws -> [String] {
         let endpoint =
             settings.text("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
-        var arguments = [
-            "worker", "--coordinator", endpoint, "--store", "sqlite:\(data)/store.db",
-            "--local-root", "\(data)/sandboxes",
-        ]
+        var arguments = ["worker", "--coordinator", endpoint, "--local-root", "\(data)/sandboxes"]
+        // A URL can hold a password, and everybody may read the arguments of a process.
+        let named = settings.text("store", store) ?? "sqlite:\(data)/store.db"
+        _ = try storeURL(named)
+        setenv("SYNCD_STORE", named, 1)
         if try settings.flag("fsync", fsync) { arguments.append("--fsync") }
         if let attemptMs { arguments += ["--attempt-ms", String(attemptMs)] }
         return try arguments + sharedArguments(settings)

@@ -48,7 +48,7 @@ struct LoadedProducer: Sendable {
         let accepted = await book.accepted
         let edits = await book.edits
         let sandbox = try DirectoryTree.read(at: cluster.sandboxes + "/" + project)
-        let store = try await SQLiteStore(readingOnly: cluster.storeFile)
+        let store = try await StoreURL(cluster.storeURL).openForReading()
         var wrong: [String] = []
         for (path, last) in newest {
             let wanted = last.edit.change.content?.bytes

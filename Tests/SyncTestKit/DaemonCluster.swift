@@ -58,6 +58,8 @@ package final class DaemonCluster: @unchecked Sendable {
         package var journal: String?
         package var store: String?
         package var sandboxes: String?
+        /// URL of a store that is no file; it reaches workers by their environment, not by a flag.
+        package var storeURL: String?
         /// Endpoint of the intake.
         package var intake: String?
         /// Endpoint that the coordinator binds for workers, and the one that they connect to.
@@ -97,6 +99,7 @@ package final class DaemonCluster: @unchecked Sendable {
     package var workerEndpoint: String { places.workers?.reached ?? "ipc://\(folder.path)/w" }
     package var status: String { "ipc://\(folder.path)/s" }
     package var storeFile: String { (places.store ?? folder.path) + "/store.db" }
+    package var storeURL: String { places.storeURL ?? "sqlite:\(storeFile)" }
     package var journalFile: String { (places.journal ?? folder.path) + "/journal.db" }
     package var sandboxes: String { (places.sandboxes ?? folder.path) + "/sandboxes" }
 
@@ -105,7 +108,7 @@ package final class DaemonCluster: @unchecked Sendable {
         var environment = ProcessInfo.processInfo.environment
         environment["SYNCD_INTAKE"] = intake
         environment["SYNCD_STATUS"] = status
-        environment["SYNCD_STORE"] = "sqlite:\(storeFile)"
+        environment["SYNCD_STORE"] = storeURL
         return environment
     }
 
@@ -186,11 +189,13 @@ package final class DaemonCluster: @unchecked Sendable {
         _ label: String, flags: [String] = [], environment: [String: String] = [:],
         endpoint: String? = nil, launcher: [String] = []
     ) throws -> Child {
+        let store = places.storeURL.map { ["SYNCD_STORE": $0] } ?? [:]
         let child = try spawn(
             [
                 "worker", "--coordinator", endpoint ?? workerEndpoint,
-                "--store", "sqlite:\(storeFile)", "--local-root", sandboxes, "--id", label,
-            ] + workerFlags + flags, environment: environment, launcher: launcher)
+                "--local-root", sandboxes, "--id", label,
+            ] + (places.storeURL == nil ? ["--store", storeURL] : []) + workerFlags + flags,
+            environment: environment.merging(store) { $1 }, launcher: launcher)
         workers[label] = child
         return child
     }
