@@ -122,7 +122,8 @@ package struct Ledger {
             flaws.append("event \(event.number) comes after event \(lastEvent)")
         }
         var last = projectNumbers[event.project] ?? 0
-        if rebased.remove(event.project) != nil, event.projectNumber > last {
+        let isNew = eventBase > 0 && projectNumbers[event.project] == nil
+        if rebased.remove(event.project) != nil || isNew, event.projectNumber > last {
             last = event.projectNumber - 1
         }
         if event.projectNumber != last + 1 {

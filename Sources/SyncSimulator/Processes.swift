@@ -60,7 +60,7 @@ final class WorkerProcess: SimulatedProcess {
     /// For how long its line is to be cut while its next assignment is on the way.
     var cutsWhenGiven: Nanoseconds?
     var inbox = Deque<CoordinatorMessage>()
-    var leaseUntil = Instant(nanoseconds: 0)
+    var lease: (incarnation: Incarnation?, until: Instant) = (nil, Instant(nanoseconds: 0))
     var journal: JournalID?
     var incarnation: Incarnation?
 

@@ -160,6 +160,7 @@ extension SimulatedCluster {
     func noteArrival(of asked: Asked) {
         arrivals[asked.request] = epochs
         if case .edits(let project, let producer, let items) = asked.body {
+            silences[producer] = silence(of: producer)
             heard[producer] = agenda.now
             intake.arrive(asked.request, of: project, editCount: items.count)
         }
@@ -197,7 +198,8 @@ extension SimulatedCluster {
                     || (scenario.settings.logEventsMax > ledger.events.count
                         && ledger.eventBase == 0 && !ledger.isRestored)
             {
-                violate(.answer, "\(id) is accepted, but unknown to WAIT")
+                violate(
+                    .answer, "\(id) is accepted, but unknown to WAIT: \(rejection.sentence)")
             }
         case .queue(let report): check(report)
         case .gap(let first, _):
@@ -213,10 +215,15 @@ extension SimulatedCluster {
         }
     }
 
+    /// The longest time for which nothing of a producer arrived, until now.
+    private func silence(of producer: ProducerID) -> Nanoseconds {
+        max(silences[producer] ?? 0, agenda.now - (heard[producer] ?? 0))
+    }
+
     /// Whether a number is below its producer's window, or the producer was silent for long.
     private func mayBeForgotten(_ id: EditID) -> Bool {
         let memory = scenario.settings.producerMemory.wholeNanoseconds
-        let silent = agenda.now - (heard[id.producer] ?? 0)
+        let silent = silence(of: id.producer)
         let drift = memory / 1_000_000 * Nanoseconds(scenario.driftMax)
         if silent + drift + Nanoseconds.second >= memory { return true }
         return (ledger.highest(of: id.producer) ?? 0) >= id.number + ProducerWindow.length

@@ -51,14 +51,15 @@ extension SimulatedCluster {
         let now = process.clock.reading(at: agenda.now)
         while let message = process.inbox.popFirst() {
             tally.steps += 1
-            if case .welcome(let welcome) = message {
-                process.journal = welcome.journal
-                process.incarnation = welcome.stamp.incarnation
-                note(
-                    "\(process.name) is \(welcome.stamp.incarnation), "
-                        + "registration \(welcome.stamp.registration), kept \(welcome.isKept)")
-            }
             process.machine.hear(message, at: now)
+            // One that answers an earlier registration says nothing.
+            guard case .welcome(let welcome) = message, process.machine.stamp == welcome.stamp
+            else { continue }
+            process.journal = welcome.journal
+            process.incarnation = welcome.stamp.incarnation
+            note(
+                "\(process.name) is \(welcome.stamp.incarnation), "
+                    + "registration \(welcome.stamp.registration), kept \(welcome.isKept)")
         }
         tally.steps += 1
         process.machine.pass(at: now)
@@ -74,7 +75,7 @@ extension SimulatedCluster {
     private func run(_ directive: WorkerDirective, of process: WorkerProcess) {
         switch directive {
         case .send(let message): send(message, over: process.link)
-        case .lease(let until): process.leaseUntil = until
+        case .lease(let incarnation, let until): process.lease = (incarnation, until)
         case .exit(let reason): exit(process, reason)
         case .bind(let journal, let isAdopted):
             later(process, after: storeTime()) { [unowned self] in
@@ -274,7 +275,9 @@ extension SimulatedCluster {
     /// A write as the shell makes it: the lease is looked at once more, then it begins.
     private func write(_ step: WriteStep, _ process: WorkerProcess) {
         later(process, after: chance.micros(1, 50)) { [unowned self] in
-            guard process.clock.reading(at: agenda.now) < process.leaseUntil else {
+            guard process.clock.reading(at: agenda.now) < process.lease.until,
+                process.lease.incarnation == step.stage.incarnation
+            else {
                 let error = SandboxError(.worker, code: "lease-over", "The lease ran out.")
                 answer(process) { $0.wrote(step.id, step.url, error, at: $1) }
                 return

@@ -30,6 +30,8 @@ package final class SimulatedCluster {
     var arrivals: [UInt64: UInt64] = [:]
     /// When a message of each producer reached the machine last.
     var heard: [ProducerID: Nanoseconds] = [:]
+    /// The longest time for which nothing of a producer arrived.
+    var silences: [ProducerID: Nanoseconds] = [:]
     var editRequests: [UInt64: (producer: ProducerProcess, numbers: [UInt64])] = [:]
 
     var books = Books()

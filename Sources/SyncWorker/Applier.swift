@@ -3,14 +3,22 @@ import Synchronization
 
 /// Until when writes may start: set on the loop's thread, asked right before each write.
 final class LeaseClock: Sendable {
-    private let until = Atomic<UInt64>(0)
+    private struct Lease {
+        var incarnation: Incarnation?
+        var until = Instant(nanoseconds: 0)
+    }
 
-    /// Sets the deadline.
-    func set(_ deadline: Instant) { until.store(deadline.nanoseconds, ordering: .releasing) }
+    private let lease = Mutex(Lease())
 
-    /// Whether the lease still runs.
-    func isValid(at now: Instant) -> Bool {
-        now.nanoseconds < until.load(ordering: .acquiring)
+    /// Sets the deadline, and whose it is.
+    func set(_ deadline: Instant, of incarnation: Incarnation?) {
+        lease.withLock { $0 = Lease(incarnation: incarnation, until: deadline) }
+    }
+
+    /// Whether the lease of an incarnation still runs: what a former one has left to do is not made
+    /// under the lease of the present one.
+    func isValid(for incarnation: Incarnation, at now: Instant) -> Bool {
+        lease.withLock { $0.incarnation == incarnation && now < $0.until }
     }
 }
 

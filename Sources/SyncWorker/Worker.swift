@@ -100,7 +100,7 @@ actor Worker: SocketLoopClient {
     private func run(_ directive: WorkerDirective, _ link: WorkerLink) {
         switch directive {
         case .send(let message): link.send(message)
-        case .lease(let until): lease.set(until)
+        case .lease(let incarnation, let until): lease.set(until, of: incarnation)
         case .exit(let reason): exits.yield(reason)
         case .bind, .apply, .read, .prepare, .write, .probe, .list: steps.yield(directive)
         }

@@ -152,7 +152,7 @@ package struct WorkerService: Service {
         case .prepare(let preparation):
             await worker.prepared(preparation, applier.prepare(preparation))
         case .write(let id, let target, let edit, let stage):
-            guard lease.isValid(at: clock.now) else {
+            guard lease.isValid(for: stage.incarnation, at: clock.now) else {
                 await worker.wrote(id, target, Applier.leaseOver)
                 return
             }

@@ -198,6 +198,75 @@ import Testing
         #expect(cluster.text("g") == "waits")
     }
 
+    // Found by the simulator: seeds 200855, 201475, 201721.
+    @Test func `an edit that was in hand under a newer one ends with the adoption`() throws {
+        let cluster = try restored { cluster in
+            for worker in cluster.workers { worker.holdsSteps = true }
+            cluster.push(MachineCluster.put("g", "old"), number: 2)
+            cluster.push(MachineCluster.put("g", "new"), number: 3)
+        } losing: { cluster in
+            // In the lost part the older one ends, and the worker has the newer one in hand.
+            while cluster.text("g") != "old" {
+                for worker in cluster.workers { #expect(cluster.finishSteps(of: worker)) }
+                cluster.settle()
+            }
+        }
+        cluster.advance(by: .seconds(5))
+        cluster.push(MachineCluster.put("g", "newest"), number: 30)
+        for worker in cluster.workers { worker.holdsSteps = false }
+        cluster.advance(by: .seconds(5))
+        let told = cluster.journal.events.filter { $0.path == MachineCluster.path("g") }
+        let ends = told.filter { $0.id?.number == 2 }.compactMap(EditEnd.init)
+        #expect(ends.count == 1)
+        #expect(cluster.journal.snapshot.rows.allSatisfy { $0.open == nil })
+        #expect(cluster.text("g") == "newest")
+    }
+
+    // Found by the simulator: seeds 200506, 202705, 203183, 204058.
+    @Test func `nobody keeps over an adoption what the lost part had given to another`() throws {
+        var former: MachineCluster.WorkerNode?
+        let cluster = try restored { cluster in
+            try cluster.addWorker("w2")
+            for worker in cluster.workers { worker.holdsSteps = true }
+            cluster.push(MachineCluster.put("g", "waits"), number: 2)
+            former = cluster.workers.first { $0.machine.jobCount > 0 }
+        } losing: { cluster in
+            former?.isCut = true
+            cluster.advance(by: .seconds(6))
+            #expect(cluster.workers.allSatisfy { $0.machine.jobCount > 0 })
+        }
+        former?.isCut = false
+        let before = cluster.workers.map(\.machine.stamp?.incarnation)
+        cluster.advance(by: .seconds(1))
+        for (worker, incarnation) in zip(cluster.workers, before) {
+            #expect(worker.machine.stamp?.incarnation != incarnation)
+        }
+        for worker in cluster.workers { worker.holdsSteps = false }
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("g") == "waits")
+    }
+
+    // Found by the simulator: seeds 205643, 205696.
+    @Test func `a project that the copy did not know goes on above its lost events`() throws {
+        let other = MachineCluster.name("p9")
+        func push(_ text: String, _ number: UInt64, to cluster: MachineCluster) {
+            cluster.push(MachineCluster.put("g", text), number: number, project: other)
+        }
+        let cluster = try restored(losing: { cluster in
+            push("lost", 2, to: cluster)
+            // Numbers go on by the wall clock, which stands near zero here.
+            cluster.now = cluster.now + .seconds(5_000_000)
+        })
+        let lost = try #require(cluster.published.last { $0.project == other }?.projectNumber)
+        cluster.advance(by: .seconds(4))
+        let mark = cluster.coordinator.eventNumber(of: other)
+        push("new", 20, to: cluster)
+        cluster.advance(by: .seconds(1))
+        let first = try #require(cluster.journal.events.first { $0.project == other })
+        #expect(first.projectNumber > lost)
+        #expect(first.projectNumber == mark + 1)
+    }
+
     @Test func `whoever follows events sees a gap after an adoption`() throws {
         let cluster = try restored()
         let before = cluster.journal.events.last?.number ?? 0

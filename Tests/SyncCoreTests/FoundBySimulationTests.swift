@@ -103,4 +103,64 @@ import Testing
         #expect(cluster.text("older") == "123")
         #expect(cluster.violations() == [])
     }
+
+    // Seed 204423: all workers' ends were journaled, then the coordinator was killed before the
+    // turn that would have ended the older edit; the next one knew nobody to wait for.
+    @Test func `an older edit ends although a crash parted its end from that of its worker`()
+        throws
+    {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("w1", holdsSteps: true)
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        cluster.push(MachineCluster.put("f", "2"), number: 2)
+        cluster.kill(worker)
+        try cluster.restartCoordinator()
+        cluster.holdsCommits = true
+        while cluster.journal.snapshot.incarnations.count > 0 {
+            cluster.advance(by: .milliseconds(100))
+            if cluster.isCommitting { cluster.finishCommit() }
+        }
+        #expect(cluster.journal.snapshot.rows.contains { $0.open != nil })
+        cluster.holdsCommits = false
+        try cluster.restartCoordinator()
+        try cluster.addWorker("w2")
+        cluster.push(MachineCluster.put("f", "3"), number: 3)
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.text("f") == "3")
+        let ends = cluster.journal.events.filter { $0.id?.number == 1 }.compactMap(EditEnd.init)
+        #expect(ends.count == 1)
+        #expect(cluster.violations() == [])
+    }
+
+    // Seed 205792: what was overdue made each pass over the backlog of a pause late by the whole
+    // pause, and each one extended all leases by it.
+    @Test func `a pause of the coordinator extends leases once, however long its backlog is`()
+        throws
+    {
+        let cluster = try MachineCluster()
+        let workers = try ["w1", "w2"].map { try cluster.addWorker($0, holdsSteps: true) }
+        let labels = workers.map(\.label)
+        let path = try #require(
+            (0..<99).map { "f\($0)" }.first { path in
+                let key = FileKey(
+                    project: MachineCluster.project, path: MachineCluster.path(path))
+                return RendezvousHash.owner(of: key, among: labels) == labels[1]
+            })
+        cluster.push(MachineCluster.put(path, "1"), number: 1)
+        cluster.kill(workers[0])
+        // The first one's lease is over, what it has is not handed on yet: that is overdue soon.
+        while !cluster.hints.contains(where: { $0.state == "expelled" }) {
+            cluster.advance(by: .milliseconds(50), step: .milliseconds(50))
+        }
+        cluster.kill(workers[1])
+        cluster.now = cluster.now + .seconds(8)
+        for _ in 0..<20 {
+            cluster.coordinator.pass(
+                at: cluster.now, wall: Timestamp(milliseconds: 1), isDrained: false)
+            cluster.now = cluster.now + .milliseconds(1)
+        }
+        try cluster.addWorker("w3")
+        cluster.advance(by: .seconds(12))
+        #expect(cluster.text(path) == "1")
+    }
 }

@@ -149,4 +149,31 @@ import Testing
         let again = cluster.push(MachineCluster.put("s", "1000"), number: 1, producer: slow)
         #expect(cluster.sequence(of: again) != nil)
     }
+
+    @Test func `a producer that is only turned away is not silent, so it is not forgotten`()
+        throws
+    {
+        var settings = CoordinatorSettings()
+        settings.inboxEditsMax = 1
+        settings.producerMemory = .seconds(20)
+        let cluster = try MachineCluster(settings: settings)
+        try cluster.addWorker("w1")
+        let first = cluster.push(MachineCluster.put("f", "1"), number: 1)
+        let crowd = MachineCluster.producer("crowd")
+        for round in 0..<30 as Range<UInt64> {
+            cluster.holdsCommits = true
+            for number in 1...2 as ClosedRange<UInt64> {
+                cluster.push(
+                    MachineCluster.put("g", "\(round)"), number: 2 * round + number,
+                    producer: crowd)
+            }
+            let late = cluster.push(MachineCluster.put("f", "2"), number: 2)
+            #expect(cluster.rejection(of: late) == .busy)
+            cluster.holdsCommits = false
+            cluster.finishCommit()
+            cluster.advance(by: .seconds(1))
+        }
+        let again = cluster.push(MachineCluster.put("f", "1"), number: 1)
+        #expect(cluster.sequence(of: again) == cluster.sequence(of: first))
+    }
 }

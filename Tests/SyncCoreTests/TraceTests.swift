@@ -136,7 +136,7 @@ import Testing
         machine.pass(at: woken)
         for directive in machine.takeDirectives() {
             switch directive {
-            case .lease(let until): #expect(until == start + .seconds(1) + lease)
+            case .lease(_, let until): #expect(until == start + .seconds(1) + lease)
             case .send: break
             case .apply, .read, .prepare, .write, .bind, .probe, .list, .exit:
                 Issue.record("begun without a lease: \(directive)")

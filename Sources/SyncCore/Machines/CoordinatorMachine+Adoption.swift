@@ -5,16 +5,32 @@
 /// what any lost part can have reached, by the wall clock: sequences, event numbers, fillings.
 /// Whoever was given work by the lost part may act for a lease yet, so nothing is handed out
 /// before that is over; then every sandbox is filled anew from the store, and every other stage is
-/// revoked there first.
+/// revoked there first. No worker keeps what it has in hand: the copy does not tell who lost it to
+/// another one since.
 extension CoordinatorMachine {
     /// Numbers in a millisecond that nobody gives out; until the year 2255 below 2^53.
     private static let numbersPerMillisecond: UInt64 = 1_000
     /// Numbers that are left out where the clock is behind what was given out.
     private static let numbersLeftOut: UInt64 = 1 << 32
 
+    /// Low bits of an event's number that do not count for where a new project's events begin.
+    private static let projectBeginningMask: UInt64 = (1 << 20) - 1
+
     private static func number(above last: UInt64, at wall: Timestamp) -> UInt64 {
         let number = wall.milliseconds * numbersPerMillisecond
         return number > last ? number : last + numbersLeftOut
+    }
+
+    /// A project of which the journal knows nothing.
+    ///
+    /// After an adoption the lost part may have known it, with events of its own: a monitor that
+    /// heard them must find the next ones new, so they begin about where those of the whole log
+    /// are. A mark that was told before the first of them stays true: the beginning moves only each
+    /// million events.
+    func newProject(_ name: ProjectName, in turn: Turn?) -> ProjectRecord {
+        let last = (turn?.header ?? header).lastEvent
+        guard last > Self.numbersLeftOut else { return ProjectRecord(name: name) }
+        return ProjectRecord(name: name, eventNumber: last & ~Self.projectBeginningMask)
     }
 
     /// Lets the event log end here; it goes on with numbers far above, so that every monitor sees
@@ -36,7 +52,7 @@ extension CoordinatorMachine {
         turn.header.lastSequence = EditSequence(
             Self.number(above: highest.value, at: turn.time))
         for name in Set(projects.keys).union(turn.projects.keys).sorted() {
-            let record = turn.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
+            let record = turn.projects[name] ?? projects[name] ?? newProject(name, in: turn)
             turn.projects[name] = record
             for target in record.targets { refillAdopted(target, of: name, in: &turn) }
         }
@@ -67,6 +83,7 @@ extension CoordinatorMachine {
         turn.header.lastSequence = turn.header.lastSequence.next
         let sequence = turn.header.lastSequence
         slot.row = row.renumbered(sequence)
+        slot.row?.open = nil
         turn.files[index] = slot
         turn.transaction.rowsRenumbered.append((from: row.sequence, to: sequence))
         turn.tell(
@@ -78,6 +95,13 @@ extension CoordinatorMachine {
             StatusEvent(
                 .superseded, project: slot.key.project, path: slot.key.path,
                 sequence: row.sequence, id: row.id, by: sequence))
+        // What was in hand before it ends: whoever has it acts for the lost part.
+        if let open = row.open {
+            turn.tell(
+                StatusEvent(
+                    .superseded, project: slot.key.project, path: slot.key.path,
+                    sequence: open.sequence, id: open.id, by: sequence))
+        }
         if let failure = row.failure {
             turn.tell(
                 StatusEvent(
@@ -97,7 +121,7 @@ extension CoordinatorMachine {
 extension JournalRow {
     /// The same row under another sequence (a store was adopted).
     ///
-    /// An older edit that is still open and the reason of a failure stay.
+    /// An older edit that is open and the reason of a failure stay.
     package func renumbered(_ sequence: EditSequence) -> JournalRow {
         JournalRow(
             sequence: sequence, file: file, id: id, digest: digest,

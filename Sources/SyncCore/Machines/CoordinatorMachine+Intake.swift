@@ -5,6 +5,8 @@ extension CoordinatorMachine {
         at now: Instant
     ) {
         active.note(project, at: now)
+        // Also one that is turned away: what is counted is its silence.
+        windows[ProducerKey(project: project, producer: producer)]?.heardAt = now
         if isInboxFull(for: items, of: project) {
             let answers = items.map {
                 EditAnswer(number: $0.number, result: .failure(busy("disk")))
@@ -189,7 +191,7 @@ extension CoordinatorMachine {
         _ named: [TargetURL], to project: ProjectName, in turn: inout Turn
     ) throws(Rejection) {
         var record =
-            turn.projects[project] ?? projects[project] ?? ProjectRecord(name: project)
+            turn.projects[project] ?? projects[project] ?? newProject(project, in: turn)
         let wanted =
             named.isEmpty && record.targets.isEmpty ? [TargetURL(defaultOf: project)] : named
         var attached: [TargetURL] = []

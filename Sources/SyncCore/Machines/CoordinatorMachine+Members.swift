@@ -118,6 +118,7 @@ extension CoordinatorMachine {
             known.map {
                 membership[$0]?.state != .expelled
                     && registration.previous == $0
+                    && !(settings.isAdopting && membership[$0]?.state == .awaited)
                     && !turn.transaction.incarnationsEnded.contains($0)
             } ?? false
         if keeps, let known {
@@ -239,7 +240,7 @@ extension CoordinatorMachine {
         }
         if state == "left", member.holds.isEmpty { return }
         for name in Set(projects.keys).union(turn.projects.keys) {
-            var record = turn.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
+            var record = turn.projects[name] ?? projects[name] ?? newProject(name, in: turn)
             var isChanged = false
             for index in record.targets.indices {
                 let target = record.targets[index]

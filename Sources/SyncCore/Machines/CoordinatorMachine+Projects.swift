@@ -86,7 +86,7 @@ extension CoordinatorMachine {
                     "Target \(target) belongs to project \(owner); name another sandbox.")
             }
         }
-        var record = turn.projects[project] ?? projects[project] ?? ProjectRecord(name: project)
+        var record = turn.projects[project] ?? projects[project] ?? newProject(project, in: turn)
         var attached: [TargetURL] = []
         for target in targets {
             if let place = record.targets.firstIndex(where: { $0.url == target }) {
@@ -126,7 +126,7 @@ extension CoordinatorMachine {
         switch answer.result {
         case .failure(let rejection): directives.append(.reply(answer.route, .rejected(rejection)))
         case .success(let sentence):
-            let record = projects[answer.project] ?? ProjectRecord(name: answer.project)
+            let record = projects[answer.project] ?? newProject(answer.project, in: nil)
             directives.append(
                 .reply(answer.route, .project(line(of: record, at: now), sentence: sentence)))
         }

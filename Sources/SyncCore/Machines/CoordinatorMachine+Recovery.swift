@@ -46,7 +46,9 @@ extension CoordinatorMachine {
             awaited.insert(record.incarnation)
         }
         // With a journal that was restored, workers of which it knows nothing may act as well.
-        if !awaited.isEmpty || settings.isAdopting {
+        // Where all have ended, older edits may be open whose ends a crash has cut off.
+        let hasOpen = snapshot.rows.contains { $0.open != nil }
+        if !awaited.isEmpty || settings.isAdopting || hasOpen {
             let longest = Duration.milliseconds(
                 Int64(
                     clamping: max(

@@ -133,7 +133,12 @@ extension CoordinatorMachine {
                 let renumbered = staged.transaction.rowsRenumbered.first {
                     $0.from == old.sequence
                 }?.to
-                if renumbered == new.sequence { return }
+                if renumbered == new.sequence {
+                    if old.open != new.open || old.failure != new.failure {
+                        staged.transaction.rowsAmended.append(new)
+                    }
+                    return
+                }
                 staged.transaction.rowsRemoved.append(renumbered ?? old.sequence)
             }
             staged.transaction.rowsWritten.append((new, slot.content))
@@ -146,7 +151,7 @@ extension CoordinatorMachine {
         let first = staged.header.lastEvent + 1
         for index in staged.events.indices {
             let name = staged.events[index].project
-            var record = staged.projects[name] ?? projects[name] ?? ProjectRecord(name: name)
+            var record = staged.projects[name] ?? projects[name] ?? newProject(name, in: staged)
             record.eventNumber += 1
             staged.projects[name] = record
             staged.header.lastEvent += 1

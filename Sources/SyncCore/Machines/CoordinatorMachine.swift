@@ -193,7 +193,7 @@ package struct CoordinatorMachine: Sendable {
 
     /// Number of a project's last event that was told.
     package func eventNumber(of project: ProjectName) -> UInt64 {
-        projects[project]?.eventNumber ?? 0
+        (projects[project] ?? newProject(project, in: nil)).eventNumber
     }
 
     /// Whether a turn is on its way to disk.
@@ -275,7 +275,8 @@ package struct CoordinatorMachine: Sendable {
         }
         tellFlushHints(at: now)
         passedAt = now
-        expectedPassAt = nextDeadline
+        // What is overdue waits for the next drained pass: the time until now is counted already.
+        expectedPassAt = nextDeadline.map { max($0, now) }
     }
 }
 

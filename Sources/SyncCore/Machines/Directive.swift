@@ -65,8 +65,8 @@ package enum WorkerDirective: Sendable {
     case probe(AssignedTarget, WorkerStamp)
     /// Read a page of files; tell by `listed`.
     case list(FilesQuestion)
-    /// Until when writes may start, now.
-    case lease(until: Instant)
+    /// Until when writes of an incarnation may start, now; no other one's.
+    case lease(Incarnation?, until: Instant)
     /// The process is done.
     case exit(WorkerExit)
 }

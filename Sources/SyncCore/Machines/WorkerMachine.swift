@@ -48,7 +48,7 @@ package struct WorkerMachine: Sendable {
     var registration: UInt64 = 0
     var registeredAt: Instant?
     /// Who this worker is; nil before the first welcome and after a revocation.
-    var stamp: WorkerStamp?
+    package internal(set) var stamp: WorkerStamp?
     /// Whether the coordinator knows this connection; else the worker registers.
     var isMember = false
     var leaseUntil = Instant(nanoseconds: 0)
@@ -275,7 +275,7 @@ package struct WorkerMachine: Sendable {
 
     private mutating func extendLease(from clock: Instant, by lease: Duration) {
         leaseUntil = max(leaseUntil, clock + lease)
-        directives.append(.lease(until: leaseUntil))
+        directives.append(.lease(stamp?.incarnation, until: leaseUntil))
     }
 
     /// Drops everything: the incarnation that had it is revoked, or will be.
@@ -290,7 +290,7 @@ package struct WorkerMachine: Sendable {
         orphanAll()
         outbox.removeAll()
         leaseUntil = Instant(nanoseconds: 0)
-        directives.append(.lease(until: leaseUntil))
+        directives.append(.lease(stamp?.incarnation, until: leaseUntil))
     }
 
     /// Asks for a new incarnation (this one was revoked at a target).
@@ -304,7 +304,7 @@ package struct WorkerMachine: Sendable {
     private mutating func exit(_ reason: WorkerExit) {
         hasExited = true
         leaseUntil = Instant(nanoseconds: 0)
-        directives.append(.lease(until: leaseUntil))
+        directives.append(.lease(stamp?.incarnation, until: leaseUntil))
         directives.append(.exit(reason))
     }
 }
