@@ -36,7 +36,8 @@ struct DiskTests {
             try await Self.rest(load.project, cluster)
             try await load.check(cluster)
         }
-        #expect(cluster.pids == pids, "nothing was restarted")
+        // A command that is just ending, or a child before its exec, may be there as well.
+        #expect(Set(pids).isSubset(of: cluster.pids), "nothing was restarted")
     }
 
     /// Waits until nothing of a project is left to do.

@@ -107,6 +107,50 @@ import Testing
         }
     }
 
+    /// Followers of a project or of a folder in it: one that is killed and comes back, one that
+    /// nobody reads until all is over (it is slower than any flow), and those that come late.
+    private final class Watch {
+        private let scene: Scene
+        private let arguments: [String]
+        private let early: Follower
+        private let slow: Follower
+        private var later: [Follower] = []
+
+        init(_ arguments: [String], _ scene: Scene) throws {
+            self.scene = scene
+            self.arguments = arguments
+            early = try scene.follow(arguments + ["--from", "1"])
+            slow = try scene.follow(arguments + ["--from", "1"])
+        }
+
+        /// Kills one when it has read so far.
+        func killEarly(at projectNumber: UInt64) throws {
+            try early.read { $0.projectNumber ?? 0 >= projectNumber }
+            early.kill()
+        }
+
+        /// Starts it again behind what it has seen.
+        func comeBack() throws { try follow(from: (early.events.last?.number ?? 0) + 1) }
+
+        func comeLate() throws { try follow(from: 1) }
+
+        private func follow(from number: UInt64) throws {
+            later.append(try scene.follow(arguments + ["--from", String(number)]))
+        }
+
+        /// What each has seen when it has read the last event, and ends in order.
+        func stories(until isLast: (Line) -> Bool) throws -> [[Line]] {
+            for follower in [slow] + later {
+                try follower.read(until: isLast)
+                #expect(!follower.lines.contains { $0.type == "gap" })
+                let (code, said) = follower.end()
+                #expect(code == 0, "\(said)")
+            }
+            let back = later.first?.events ?? []
+            return [slow.events, early.events + back] + later.dropFirst().map(\.events)
+        }
+    }
+
     private static func with(
         workers: Int = 1, flags: [String] = [], _ body: (Scene) async throws -> Void
     ) async throws {
@@ -192,50 +236,45 @@ import Testing
     }
 
     // Trace A14.
-    @Test func `late, killed, slow, over a restart: a project's subscriber has everything`()
+    @Test func `late, killed, slow, over a restart: who follows a project or a folder has it all`()
         async throws
     {
         try await Self.with(workers: 2, flags: ["--lease-ms", "1000"]) { scene in
             let cluster = scene.cluster
             let book = ProducerBook()
             let other = ProducerBook()
-            let early = try scene.follow(["--project", "p1", "--from", "1"])
-            // Nobody reads this one until all is over: it is slower than any flow.
-            let slow = try scene.follow(["--project", "p1", "--from", "1"])
-            let folder = try scene.follow(
-                ["--project", "p1", "--prefix", "dir-3", "--from", "1"])
+            let project = try Watch(["--project", "p1"], scene)
+            let folder = try Watch(["--project", "p1", "--prefix", "dir-3"], scene)
             let flood = Task { try await Self.push(3_000, to: "p2", cluster, other) }
             try await Self.push(1_500, to: "p1", cluster, book)
-            try early.read { $0.projectNumber ?? 0 >= 700 }
-            early.kill()
-            let seen = try #require(early.events.last?.number)
+            for watch in [project, folder] { try watch.killEarly(at: 700) }
 
             cluster.crashCoordinator()
             let restarted = ProducerBook()
             let pushing = Task { try await Self.push(1_500, to: "p1", cluster, restarted) }
             try cluster.startCoordinator()
-            let back = try scene.follow(["--project", "p1", "--from", "\(seen + 1)"])
+            for watch in [project, folder] { try watch.comeBack() }
             try await pushing.value
             try await flood.value
+            for watch in [project, folder] { try watch.comeLate() }
 
-            let late = try scene.follow(["--project", "p1", "--from", "1"])
-            let last = try await Self.lastEvent("p1", cluster)
-            for follower in [slow, back, late] { try follower.read { $0.projectNumber == last } }
-            for lines in [slow.events, late.events, early.events + back.events] {
-                #expect(lines.map(\.projectNumber) == (1...last).map { $0 })
-            }
-            #expect(!(slow.lines + back.lines).contains { $0.type == "gap" })
             let both = await Self.sum(book, restarted)
-            await Self.check(slow.events, against: both)
-            await Self.check(early.events + back.events, against: both)
-
-            // The folder's last event, as the whole log has it.
-            let inFolder = late.events.filter { $0.path?.hasPrefix("dir-3/") ?? true }
+            let last = try await Self.lastEvent("p1", cluster)
+            let all = try project.stories { $0.projectNumber == last }
+            #expect(all.count == 3)
+            for lines in all {
+                #expect(lines.map(\.projectNumber) == (1...last).map { $0 })
+                await Self.check(lines, against: both)
+            }
+            // The folder's events, as the whole log has them.
+            let inFolder = try #require(all.last).filter { $0.path?.hasPrefix("dir-3/") ?? true }
             let end = try #require(inFolder.last?.number)
-            try folder.read { $0.number == end }
-            #expect(folder.events.map(\.number) == inFolder.map(\.number))
-            await Self.check(folder.events, against: both, below: "dir-3")
-            for follower in [slow, back, late, folder] { #expect(follower.end().code == 0) }
+            let parts = try folder.stories { $0.number == end }
+            #expect(parts.count == 3)
+            for lines in parts {
+                #expect(lines.map(\.number) == inFolder.map(\.number))
+                await Self.check(lines, against: both, below: "dir-3")
+            }
         }
     }
 

@@ -30,7 +30,7 @@ import ZeroMQ
         #expect(try cluster.coordinatorLog().filter { $0.contains("ended") }.count == 1)
         try other.send(["syncd/1", "QUEUE", "2", ""])
         #expect(try other.reply().request == Array("2".utf8))
-        #expect(try cluster.coordinatorMemory() < before + 64 << 20)
+        try cluster.expectMemory(below: before + 64 << 20)
         await cluster.stop()
     }
 
@@ -114,7 +114,7 @@ import ZeroMQ
             #expect(number == last + 1)
             last = number
         }
-        #expect(try cluster.coordinatorMemory() < before + 128 << 20)
+        try cluster.expectMemory(below: before + 128 << 20)
         keeping.cancel()
         await cluster.stop()
     }

@@ -1,4 +1,5 @@
 import Foundation
+package import Testing
 
 /// What an operator could see of a cluster's processes.
 extension DaemonCluster {
@@ -14,6 +15,18 @@ extension DaemonCluster {
             if let kibibytes = Int(digits) { return kibibytes << 10 }
         }
         throw KitError("/proc/\(pid)/status has no \(kind.rawValue)")
+    }
+
+    /// Expects that the coordinator has less memory than so many bytes.
+    ///
+    /// Not under AddressSanitizer, which keeps what was given back (`deploy/sanitize` says so).
+    package func expectMemory(
+        _ kind: Memory = .resident, below limit: Int,
+        at location: SourceLocation = #_sourceLocation
+    ) throws {
+        let own = try coordinatorMemory(kind)
+        if ProcessInfo.processInfo.environment["SYNCD_TEST_KEEPS_MEMORY"] != nil { return }
+        #expect(own < limit, sourceLocation: location)
     }
 
     /// Lines that the coordinator has logged.
