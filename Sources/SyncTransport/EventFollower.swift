@@ -56,7 +56,11 @@ package struct EventFollower {
             readyStart = 0
             if let from = fetchFrom {
                 if hasEnded || Task.isCancelled { return nil }
-                try await fetch(from)
+                do {
+                    try await fetch(from)
+                } catch is CancellationError where Task.isCancelled {
+                    return nil
+                }
                 continue
             }
             guard let notice = await notices.next(isolation: #isolation) else { return nil }
