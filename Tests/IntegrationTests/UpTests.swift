@@ -67,7 +67,8 @@ import Testing
     func `a worker stopped inside a store transaction is killed, and its files go on`()
         async throws
     {
-        let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "1000"])
+        // Longer than the store's own waits: else the worker is killed before it is found out.
+        let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "5000"])
         let load = try await LoadedProducer("p1", of: cluster, seed: 5)
         let keeping = Task { await load.keep() }
         let anchor = MachineCluster.put("anchor", "0")
