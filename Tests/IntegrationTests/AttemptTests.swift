@@ -95,7 +95,7 @@ import Testing
             defer { _ = try? SystemTool.run("chattr", ["-i", folder]) }
             await bench.push("locked/second", "kept")
             _ = try await bench.file("locked/second", in: "failed")
-            let list = try bench.cluster.command(
+            let list = try await bench.cluster.command(
                 ["failed", "list", "--project", "p1", "--json"])
             #expect(list.code == 0)
             #expect(list.output.contains("\"path\":\"locked/second\""))
@@ -103,7 +103,7 @@ import Testing
             #expect(list.output.contains("\"code\":\"EPERM\""))
             #expect(try await bench.kinds(of: "locked/second") == [.accepted, .failed])
             try SystemTool.run("chattr", ["-i", folder])
-            let retry = try bench.cluster.command(
+            let retry = try await bench.cluster.command(
                 ["failed", "retry", "--project", "p1", "--prefix", "locked", "--by", "alice"])
             #expect(retry.output == "1 failed edit retried by alice\n")
             try await bench.rest()
@@ -127,7 +127,7 @@ import Testing
             bench.cluster.crashCoordinator()
             try bench.cluster.startCoordinator()
             _ = try await bench.file("out/f", in: "failed")
-            let discard = try bench.cluster.command(
+            let discard = try await bench.cluster.command(
                 ["failed", "discard", "--project", "p1", "--by", "bob", "--json"])
             #expect(
                 discard.output
@@ -135,7 +135,7 @@ import Testing
                     + "\"more\":false,\"newer\":0}\n")
             try await bench.rest()
             #expect(try await bench.kinds(of: "out/f") == [.accepted, .failed, .discarded])
-            #expect(try bench.cluster.command(["failed", "list"]).output.isEmpty)
+            #expect(try await bench.cluster.command(["failed", "list"]).output.isEmpty)
         }
     }
 
@@ -201,7 +201,7 @@ import Testing
             let events = try await bench.cluster.events().filter { $0.kind == .retrying }
             #expect(events.map(\.delayMilliseconds) == [50, 100, 200])
             mount.close()
-            let retry = try bench.cluster.command(["failed", "retry", "--project", "p1"])
+            let retry = try await bench.cluster.command(["failed", "retry", "--project", "p1"])
             #expect(retry.code == 0)
             try await bench.rest()
             #expect(bench.text("busy") == "two")
@@ -230,7 +230,7 @@ import Testing
             #expect(full.attempts == 0 && plain.attempts == 0)
             let told = try await Patience.value("the queue tells between two tries") {
                 let queue = ["queue", "--project", "p1", "full"]
-                let output = try bench.cluster.command(queue).output
+                let output = try await bench.cluster.command(queue).output
                 return output.contains("retrying  full") ? output : nil
             }
             for part in ["retrying  full", "EISDIR"] {

@@ -48,21 +48,21 @@ import ZeroMQ
         let folder = URL(fileURLWithPath: "/tmp/syncd-test-\(UInt32.random(in: .min ... .max))")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        func start(_ limit: Int) throws -> (code: Int32, text: String) {
-            let (code, text) = try CommandRun.outcome(of: [
+        func start(_ limit: Int) async throws -> (code: Int32, text: String) {
+            let (code, text) = try await CommandRun.outcome(of: [
                 "prlimit", "--nofile=\(limit):\(limit)", DaemonCluster.binary.path, "coordinator",
                 "--journal", "sqlite:\(folder.path)/journal.db",
             ])
             return (code, text)
         }
-        let some = try start(3_000)
+        let some = try await start(3_000)
         #expect(some.code == 78)
         #expect(some.text.contains("may have 3000 files open, but 4096 connections"))
         #expect(some.text.contains("--set connections=1976"))
         for line in some.text.split(separator: "\n") where line.hasPrefix("syncd: This process") {
             OperatingArticle.expectQuoted(String(line))
         }
-        let few = try start(512)
+        let few = try await start(512)
         #expect(few.code == 78)
         #expect(few.text.contains("LimitNOFILE="))
         #expect(!few.text.contains("--set connections"))

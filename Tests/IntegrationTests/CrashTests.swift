@@ -106,7 +106,7 @@ import Testing
         let producer = try await cluster.producer()
         let book = ProducerBook()
         let keeping = Task { await book.keep(producer.updates) }
-        let before = try Self.contentBytes(cluster)
+        let before = try await Self.contentBytes(cluster)
         for number in 0..<100_000 {
             let edit = MachineCluster.put("f\(number % 200)", "content \(number)")
             await book.pushed(await producer.submit(edit), edit)
@@ -119,7 +119,7 @@ import Testing
         for event in try await cluster.events() { counts[event.kind, default: 0] += 1 }
         #expect(counts[.accepted] == accepted)
         #expect(accepted == counts[.synced, default: 0] + counts[.superseded, default: 0])
-        #expect(try Self.contentBytes(cluster) == before)
+        #expect(try await Self.contentBytes(cluster) == before)
         keeping.cancel()
         cluster.crashCoordinator()
         let logBytes = try await Self.logBytes(cluster)
@@ -129,8 +129,8 @@ import Testing
     }
 
     /// Bytes of content that wait in the journal, by its own account.
-    private static func contentBytes(_ cluster: DaemonCluster) throws -> Int {
-        let (code, output) = try cluster.command(["queue", "--json"])
+    private static func contentBytes(_ cluster: DaemonCluster) async throws -> Int {
+        let (code, output) = try await cluster.command(["queue", "--json"])
         guard code == 0,
             let object = try JSONSerialization.jsonObject(with: Data(output.utf8))
                 as? [String: Any],

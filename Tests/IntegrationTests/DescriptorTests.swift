@@ -39,7 +39,7 @@ import Testing
             try await cluster.queue("p1").files.contains { $0.code == "EMFILE" }
         }
         cluster.expectQuoted(
-            "EMFILE:", of: try cluster.command(["queue", "--project", "p1"]).output)
+            "EMFILE:", of: try await cluster.command(["queue", "--project", "p1"]).output)
         try Self.limit(worker.pid, to: 1_024)
         try await cluster.flush()
         try await load.check(cluster)

@@ -105,7 +105,7 @@ struct DiskTests {
             #expect(page.allSatisfy { $0.attempts == 0 })
             cluster.expectQuoted(
                 "free space on that disk", folders: [disk.path],
-                of: try cluster.command(["queue", "--project", "p1"]).output)
+                of: try await cluster.command(["queue", "--project", "p1"]).output)
             try disk.empty()
         }
         let kinds = Set(try await cluster.events().map(\.kind))
@@ -175,7 +175,7 @@ struct DiskTests {
             ),
         ]
         for (arguments, sentence) in places {
-            let run = try cluster.command(arguments + ["ipc://\(cluster.folder.path)/other"])
+            let run = try await cluster.command(arguments + ["ipc://\(cluster.folder.path)/other"])
             #expect(run.code == 69, "\(run.output)")
             #expect(run.output.contains(sentence), "\(run.output)")
         }

@@ -16,21 +16,16 @@ struct E2BDoubleTests {
         environment["E2B_SANDBOX_URL"] = double.url
         environment["E2B_DOUBLE_PORT"] = "\(double.port)"
         environment["E2B_DOUBLE_TOKEN"] = double.token(of: "sbx1")
-        // The program waits for the double, whose tasks must not wait for the program.
-        let settled = environment
-        let ended = await withCheckedContinuation { done in
-            DispatchQueue.global().async {
-                done.resume(
-                    returning: Result {
-                        try CommandRun.outcome(
-                            of: URL(fileURLWithPath: python), ["-c", program],
-                            environment: settled)
-                    })
-            }
+        let (code, output): (Int32, String)
+        do {
+            (code, output) = try await CommandRun.outcome(
+                of: URL(fileURLWithPath: python), ["-c", program], environment: environment)
+        } catch {
+            await double.stop()
+            throw error
         }
         await double.stop()
-        let outcome = try ended.get()
-        #expect(outcome.code == 0, "\(outcome.output)")
+        #expect(code == 0, "\(output)")
     }
 
     @Test(

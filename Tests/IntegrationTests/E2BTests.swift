@@ -120,7 +120,7 @@ import Testing
         chmod(root + "/run", 0o755)
         let push = ["push", "--project", "p1", "--root", root, "--target", "e2b:\(Self.id).app"]
         let app = double.home(of: Self.id).path + "/app"
-        let pushed = try cluster.command(push + ["--wait"])
+        let pushed = try await cluster.command(push + ["--wait"])
         #expect(pushed.code == 0, "\(pushed.output)")
         for (path, text) in files {
             #expect(FileManager.default.contents(atPath: app + "/" + path) == Data(text.utf8))
@@ -128,7 +128,7 @@ import Testing
         #expect(FileManager.default.isExecutableFile(atPath: app + "/run"))
         #expect(!FileManager.default.isExecutableFile(atPath: app + "/index.html"))
         try FileManager.default.removeItem(atPath: root + "/src/deep/a.js")
-        let deleted = try cluster.command(push + ["--delete", "src/deep/a.js", "--wait"])
+        let deleted = try await cluster.command(push + ["--delete", "src/deep/a.js", "--wait"])
         #expect(deleted.code == 0, "\(deleted.output)")
         #expect(!FileManager.default.fileExists(atPath: app + "/src/deep"))
         #expect(FileManager.default.fileExists(atPath: app + "/src/b.js"))
@@ -291,12 +291,13 @@ import Testing
             _ = scene.double.executeLate()
             #expect(try scene.files() == Self.texts(12, "round 11"))
             #expect(try await !scene.cluster.events().contains { $0.kind == .failed })
-            let store = try scene.cluster.command(["history", "--project", "p1", "d0/f0"])
+            let store = try await scene.cluster.command(["history", "--project", "p1", "d0/f0"])
             #expect(store.code == 0)
         }
     }
 
-    @Test func `a key that is none, and an address that others can listen to, are refused`() throws
+    @Test func `a key that is none, and an address that others can listen to, are refused`()
+        async throws
     {
         let flags = ["worker", "--store", "sqlite:/nowhere/s", "--local-root", "/nowhere"]
         for (variables, part) in [
@@ -308,7 +309,7 @@ import Testing
             ),
         ] {
             let environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
-            let (code, output) = try CommandRun.outcome(
+            let (code, output) = try await CommandRun.outcome(
                 of: DaemonCluster.binary, flags, environment: environment)
             #expect(output.contains(part), "\(output)")
             #expect(!output.contains("secret-secret"))

@@ -10,13 +10,13 @@ struct HelpTests {
         return place
     }()
 
-    private static func run(_ arguments: [String]) throws -> (code: Int32, output: String) {
-        try CommandRun.outcome(of: DaemonCluster.binary, arguments)
+    private static func run(_ arguments: [String]) async throws -> (code: Int32, output: String) {
+        try await CommandRun.outcome(of: DaemonCluster.binary, arguments)
     }
 
     /// Every command with its options, as the argument parser knows them.
-    private static func commands() throws -> [String: Set<String>] {
-        let (_, output) = try run(["--experimental-dump-help"])
+    private static func commands() async throws -> [String: Set<String>] {
+        let (_, output) = try await run(["--experimental-dump-help"])
         let top = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
         var commands: [String: Set<String>] = [:]
         func add(_ command: [String: Any], _ prefix: String) {
@@ -35,19 +35,20 @@ struct HelpTests {
         return commands
     }
 
-    @Test func `every command's help has an example`() throws {
-        for name in try Self.commands().keys.sorted() where name != "syncd" {
+    @Test func `every command's help has an example`() async throws {
+        for name in try await Self.commands().keys.sorted() where name != "syncd" {
             let words = name.split(separator: " ").dropFirst().map(String.init)
             // Examples of `failed list` stand in `failed`.
             if words.first == "help" || words.count > 1 { continue }
-            let (code, output) = try Self.run(words + ["--help"])
+            let (code, output) = try await Self.run(words + ["--help"])
             #expect(code == 0)
             #expect(output.contains("EXAMPLE") || output.contains("SUBCOMMANDS"), "\(name)")
         }
     }
 
-    @Test func `the article Operating quotes the table of settings as it is printed`() throws {
-        let (code, output) = try Self.run(["settings"])
+    @Test func `the article Operating quotes the table of settings as it is printed`() async throws
+    {
+        let (code, output) = try await Self.run(["settings"])
         #expect(code == 0)
         let article = Self.root.appendingPathComponent(
             "Sources/SyncCore/Documentation.docc/Operating.md")
@@ -55,14 +56,14 @@ struct HelpTests {
         #expect(text.contains("```text\n" + output + "```"))
     }
 
-    @Test func `the version is told`() throws {
-        let (code, output) = try Self.run(["--version"])
+    @Test func `the version is told`() async throws {
+        let (code, output) = try await Self.run(["--version"])
         #expect(code == 0)
         #expect(output.split(separator: ".").count == 3)
     }
 
-    @Test func `documents and scripts name only commands and options that exist`() throws {
-        let commands = try Self.commands()
+    @Test func `documents and scripts name only commands and options that exist`() async throws {
+        let commands = try await Self.commands()
         var files = ["README.md"]
         for folder in ["Sources/SyncCore/Documentation.docc", "deploy"] {
             let names = try FileManager.default.contentsOfDirectory(

@@ -31,21 +31,21 @@ import Testing
         try await with(try await DaemonCluster.start(workers: 0)) { cluster in
             for label in ["worker-1", "worker-2"] { try cluster.startWorker(label) }
             try await cluster.joined(2)
-            func push(_ path: String) throws -> (code: Int32, output: String) {
-                try cluster.command(["push", "--project", "site", "--stdin", path, "--wait"])
+            func push(_ path: String) async throws -> (code: Int32, output: String) {
+                try await cluster.command(["push", "--project", "site", "--stdin", path, "--wait"])
             }
-            #expect(try push("a").code == 0)
+            #expect(try await push("a").code == 0)
             let link = cluster.sandboxes + "/site/out"
             try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "/tmp")
-            let pushed = try push("out/f")
+            let pushed = try await push("out/f")
             #expect(pushed.code == 1)
             expectAll(pushed.output, cluster)
-            let flushed = try cluster.command(["flush", "--project", "site"])
+            let flushed = try await cluster.command(["flush", "--project", "site"])
             #expect(flushed.code == 3)
             expectAll(flushed.output, cluster)
-            expectAll(try cluster.command(["queue", "--project", "site"]).output, cluster)
+            expectAll(try await cluster.command(["queue", "--project", "site"]).output, cluster)
             try FileManager.default.removeItem(atPath: link)
-            #expect(try push("out/f").code == 0)
+            #expect(try await push("out/f").code == 0)
             let told = try await cluster.statusLines().split(separator: "\n").filter {
                 $0.contains("site/out/f")
             }
@@ -60,9 +60,10 @@ import Testing
         try await with(try await DaemonCluster.start(workers: 1)) { cluster in
             // Binds store and journal to each other.
             #expect(
-                try cluster.command(["push", "--project", "p1", "--stdin", "a", "--wait"]).code
+                try await cluster.command(["push", "--project", "p1", "--stdin", "a", "--wait"])
+                    .code
                     == 0)
-            let second = try cluster.command([
+            let second = try await cluster.command([
                 "coordinator", "--journal", "sqlite:\(cluster.journalFile)",
                 "--intake", "ipc://\(cluster.folder.path)/j",
             ])
@@ -71,8 +72,8 @@ import Testing
             #expect(complaint.count == 1)
             expectAll(complaint.joined(separator: "\n"), cluster)
 
-            func worker(of pool: DaemonCluster, store: String) throws -> String {
-                let run = try pool.command([
+            func worker(of pool: DaemonCluster, store: String) async throws -> String {
+                let run = try await pool.command([
                     "worker", "--coordinator", pool.workerEndpoint, "--store", "sqlite:\(store)",
                     "--local-root", cluster.sandboxes, "--id", "another",
                 ])
@@ -80,11 +81,11 @@ import Testing
                 let said = run.output.split(separator: "\n").last { $0.hasPrefix("syncd: ") }
                 return String(try #require(said))
             }
-            let differs = try worker(of: cluster, store: cluster.folder.path + "/other.db")
+            let differs = try await worker(of: cluster, store: cluster.folder.path + "/other.db")
             #expect(differs.contains("(store-differs)"))
             expectAll(differs, cluster)
             try await with(try await DaemonCluster.start(workers: 0)) { other in
-                let foreign = try worker(of: other, store: cluster.storeFile)
+                let foreign = try await worker(of: other, store: cluster.storeFile)
                 #expect(foreign.contains("(store-foreign)"))
                 expectAll(foreign, cluster)
             }

@@ -25,8 +25,8 @@ import Testing
             }
         }
 
-        func queue(_ path: String) throws -> String {
-            try cluster.command(["queue", "--project", "p1", path]).output
+        func queue(_ path: String) async throws -> String {
+            try await cluster.command(["queue", "--project", "p1", path]).output
         }
 
         func rest() async throws {
@@ -75,10 +75,12 @@ import Testing
             try scene.shim.begin(.renameFails, of: "broken")
             await scene.push("broken.txt", "x")
             try await scene.file("broken.txt", in: "failed")
-            let list = try cluster.command(["failed", "list", "--project", "p1"]).output
+            let list = try await cluster.command(["failed", "list", "--project", "p1"]).output
             cluster.expectQuoted("broken.txt", of: list)
             try scene.shim.end(.renameFails)
-            let retry = try cluster.command(["failed", "retry", "--project", "p1", "--by", "alice"])
+            let retry = try await cluster.command([
+                "failed", "retry", "--project", "p1", "--by", "alice",
+            ])
             cluster.expectQuoted("retried", of: retry.output)
             try await scene.rest()
             let told = try await cluster.statusLines()
@@ -95,8 +97,8 @@ import Testing
             try scene.shim.begin(.renameHangs, of: "slow")
             await scene.push("slow.txt", "x")
             try await scene.file("slow.txt", in: "parked")
-            cluster.expectQuoted("local:p1", "away", of: try scene.queue("slow.txt"))
-            cluster.expectQuoted("parked  slow.txt", of: try scene.queue("slow.txt"))
+            cluster.expectQuoted("local:p1", "away", of: try await scene.queue("slow.txt"))
+            cluster.expectQuoted("parked  slow.txt", of: try await scene.queue("slow.txt"))
             try scene.shim.end(.renameHangs)
             try await scene.rest()
             let told = try await cluster.statusLines()
@@ -113,7 +115,7 @@ import Testing
             try await Patience.until("the cause is told") {
                 try await cluster.queue("p1").files.contains { $0.code == "timeout" }
             }
-            cluster.expectQuoted("timeout:", of: try scene.queue("a.txt"))
+            cluster.expectQuoted("timeout:", of: try await scene.queue("a.txt"))
             // Its last call never returns: it ends all the same, in order.
             let worker = try #require(cluster.workers["worker-1"])
             kill(worker.pid, SIGTERM)
@@ -135,17 +137,17 @@ import Testing
             try FileManager.default.moveItem(atPath: sandbox, toPath: sandbox + ".moved")
             await scene.push("b.txt", "x")
             try await scene.rest()
-            try cluster.flushed()
+            try await cluster.flushed()
             #expect(FileManager.default.contents(atPath: sandbox + "/a.txt") == Data("one".utf8))
             #expect(FileManager.default.contents(atPath: sandbox + "/b.txt") == Data("x".utf8))
             let attach = ["attach", "--project", "p1", "--target", "local:preview"]
             cluster.expectQuoted(
-                "local:preview", of: try cluster.command(["project"] + attach).output)
-            let hydrate = try cluster.command(["hydrate", "--project", "p1", "--wait"]).output
+                "local:preview", of: try await cluster.command(["project"] + attach).output)
+            let hydrate = try await cluster.command(["hydrate", "--project", "p1", "--wait"]).output
             cluster.expectQuoted("all files are written", of: hydrate)
             let detach = ["detach", "--project", "p1", "--target", "local:preview"]
             cluster.expectQuoted(
-                "local:preview", of: try cluster.command(["project"] + detach).output)
+                "local:preview", of: try await cluster.command(["project"] + detach).output)
             let told = try await cluster.statusLines()
             cluster.expectQuoted("refreshing", "blank", of: told)
             for kind in ["attached", "refreshed", "detached"] {
@@ -157,8 +159,8 @@ import Testing
 
 extension DaemonCluster {
     /// Runs `syncd flush` and expects that everything is visible.
-    fileprivate func flushed() throws {
-        let (code, output) = try command(["flush", "--project", "p1"])
+    fileprivate func flushed() async throws {
+        let (code, output) = try await command(["flush", "--project", "p1"])
         #expect(code == 0, "\(output)")
     }
 }

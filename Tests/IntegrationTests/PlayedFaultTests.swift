@@ -162,7 +162,7 @@ import Testing
         try await Patience.until("the others are synced") {
             try await cluster.queue().counts.pending == 1
         }
-        let listed = try cluster.command(["failed", "list", "--project", "p1"])
+        let listed = try await cluster.command(["failed", "list", "--project", "p1"])
         #expect(listed.output.contains("d1/poison"))
         #expect(listed.output.contains("3 worker processes died"))
         cluster.expectQuoted("poison", of: listed.output)
@@ -177,7 +177,8 @@ import Testing
         #expect(deaths - 1 == 3)
         // A newer edit, of a name that harms nobody, and the old one given up: all is well again.
         #expect(
-            try cluster.command(["failed", "discard", "--project", "p1", "--prefix", "d1"]).code
+            try await cluster.command(["failed", "discard", "--project", "p1", "--prefix", "d1"])
+                .code
                 == 0)
         try await cluster.flush()
         keeping.cancel()

@@ -134,17 +134,17 @@ import Testing
             #expect(await producer.submit(MachineCluster.put("dir/file", text)) == number)
         }
         try await cluster.flush()
-        func said(_ words: String...) throws -> String {
-            let (code, output) = try CommandRun.outcome(
+        func said(_ words: String...) async throws -> String {
+            let (code, output) = try await CommandRun.outcome(
                 of: DaemonCluster.binary, words + ["--project", "p1"],
                 environment: cluster.environment.merging(["SYNCD_STORE": url]) { $1 })
             #expect(code == 0, "\(output)")
             #expect(!output.contains("secret"))
             return output
         }
-        #expect(try said("get", "dir/file") == "two")
-        #expect(try said("ls").hasSuffix("  dir/file\n"))
-        #expect(try said("history", "dir/file").contains("by tester/"))
+        #expect(try await said("get", "dir/file") == "two")
+        #expect(try await said("ls").hasSuffix("  dir/file\n"))
+        #expect(try await said("history", "dir/file").contains("by tester/"))
         #expect(!FileManager.default.fileExists(atPath: cluster.storeFile))
         let commands = ProcessTable.children(of: try #require(cluster.supervisor).pid)
         #expect(commands.count == 3)
@@ -161,16 +161,16 @@ import Testing
     {
         let server = try PostgresServer.shared()
         let folder = FileManager.default.temporaryDirectory.path + "/none"
-        func outcome(_ words: [String]) throws -> (code: Int32, output: String) {
-            let found = try CommandRun.outcome(of: DaemonCluster.binary, words)
+        func outcome(_ words: [String]) async throws -> (code: Int32, output: String) {
+            let found = try await CommandRun.outcome(of: DaemonCluster.binary, words)
             #expect(!found.output.contains("secret"), "\(found.output)")
             return found
         }
         let url = server.tcpURL("nowhere")
-        let worker = try outcome(["worker", "--store", url, "--local-root", folder])
+        let worker = try await outcome(["worker", "--store", url, "--local-root", folder])
         #expect(worker.code == 69)
         #expect(worker.output.contains("database \"nowhere\" does not exist"))
-        let journal = try outcome(["coordinator", "--journal", url])
+        let journal = try await outcome(["coordinator", "--journal", url])
         #expect(journal.code == 78)
         #expect(journal.output.contains("the journal lies in SQLite only"))
     }

@@ -50,8 +50,8 @@ import Testing
 
     private static func push(
         _ cluster: DaemonCluster, _ arguments: [String]
-    ) throws -> (code: Int32, output: String) {
-        try cluster.command(["push", "--project", "p1"] + arguments)
+    ) async throws -> (code: Int32, output: String) {
+        try await cluster.command(["push", "--project", "p1"] + arguments)
     }
 
     private static func with(
@@ -72,7 +72,7 @@ import Testing
             let files = ["a": "1", "src/b": "2", "src/deep/c": ""]
             let root = try Self.tree(cluster, files)
             chmod(root + "/a", 0o755)
-            let (code, output) = try Self.push(cluster, ["--root", root, "--wait", "--json"])
+            let (code, output) = try await Self.push(cluster, ["--root", root, "--wait", "--json"])
             #expect(code == 0)
             let summary = try Self.summary(output)
             #expect(summary.pushed == 3)
@@ -88,11 +88,12 @@ import Testing
         try await Self.with { cluster in
             let root = try Self.tree(cluster, ["a": "1", "src/b": "2", "other/c": "3"])
             #expect(
-                try Self.push(cluster, ["--root", root, "--wait", "./a", "src/"]).code == 0)
+                try await Self.push(cluster, ["--root", root, "--wait", "./a", "src/"]).code == 0)
             #expect(try Self.sandbox(cluster) == ["a": "1", "src/b": "2"])
             // The command's input is empty here.
             #expect(
-                try Self.push(cluster, ["--stdin", "note", "--executable", "--wait"]).code == 0)
+                try await Self.push(cluster, ["--stdin", "note", "--executable", "--wait"]).code
+                    == 0)
             #expect(try Self.sandbox(cluster)["note"] == "")
         }
     }
@@ -108,7 +109,7 @@ import Testing
             mkfifo(root + "/pipe", 0o644)
             try Data(count: (16 << 20) + 1).write(to: URL(fileURLWithPath: root + "/large"))
             try Self.write("x", to: root + "/bell\u{7}")
-            let (code, output) = try Self.push(cluster, ["--root", root, "--wait", "--json"])
+            let (code, output) = try await Self.push(cluster, ["--root", root, "--wait", "--json"])
             #expect(code == 0)
             let summary = try Self.summary(output)
             #expect(
@@ -117,7 +118,7 @@ import Testing
                     "same-name-after-nfc": 1,
                 ])
             #expect(try Self.sandbox(cluster) == ["well": "1", "\u{FC}": "lower bytes"])
-            let people = try Self.push(cluster, ["--root", root])
+            let people = try await Self.push(cluster, ["--root", root])
             #expect(people.output.contains("skipped 1 × symbolic-link\n  link"))
             for line in people.output.split(separator: "\n").dropFirst() {
                 OperatingArticle.expectQuoted(String(line))
@@ -129,8 +130,8 @@ import Testing
         async throws
     {
         try await Self.with { cluster in
-            #expect(try Self.push(cluster, ["--stdin", "note", "--wait"]).code == 0)
-            let (code, output) = try cluster.command([
+            #expect(try await Self.push(cluster, ["--stdin", "note", "--wait"]).code == 0)
+            let (code, output) = try await cluster.command([
                 "push", "--project", "p2", "--stdin", "note", "--target", "local:p1",
             ])
             #expect(code == 2)
@@ -152,7 +153,7 @@ import Testing
                 "--exclude", "*.log", "--exclude", "/build/", "--exclude", "node_modules",
                 "--exclude", "docs/**",
             ]
-            #expect(try Self.push(cluster, ["--root", root, "--wait"] + flags).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "--wait"] + flags).code == 0)
             #expect(try Self.sandbox(cluster) == ["a": "1", "src/b": "4", "src/build/d": "6"])
         }
     }
@@ -162,13 +163,13 @@ import Testing
             let root = try Self.tree(
                 cluster,
                 ["a": "1", "gone": "2", "dir/gone": "3", "keep.log": "4", "shape": "5"])
-            #expect(try Self.push(cluster, ["--root", root, "--wait"]).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "--wait"]).code == 0)
             let manager = FileManager.default
             for path in ["gone", "dir", "keep.log", "shape"] {
                 try manager.removeItem(atPath: root + "/" + path)
             }
             try Self.write("6", to: root + "/shape/leaf")
-            let (code, output) = try Self.push(
+            let (code, output) = try await Self.push(
                 cluster, ["--root", root, "--mirror", "--exclude", "*.log", "--wait"])
             #expect(code == 0, "\(output)")
             #expect(
@@ -177,7 +178,8 @@ import Testing
             try manager.removeItem(atPath: root + "/a")
             try manager.removeItem(atPath: root + "/shape/leaf")
             #expect(
-                try Self.push(cluster, ["--root", root, "--mirror", "--wait", "shape"]).code == 0)
+                try await Self.push(cluster, ["--root", root, "--mirror", "--wait", "shape"]).code
+                    == 0)
             #expect(try Self.sandbox(cluster) == ["a": "1", "keep.log": "4"])
         }
     }
@@ -185,8 +187,8 @@ import Testing
     @Test func `a mirror of a folder that does not exist deletes nothing`() async throws {
         try await Self.with { cluster in
             let root = try Self.tree(cluster, ["a": "1"])
-            #expect(try Self.push(cluster, ["--root", root, "--wait"]).code == 0)
-            let (code, output) = try Self.push(
+            #expect(try await Self.push(cluster, ["--root", root, "--wait"]).code == 0)
+            let (code, output) = try await Self.push(
                 cluster, ["--root", root + "-no", "--mirror", "--wait"])
             #expect(code == 64)
             #expect(output.contains("name the tree with --root"))
@@ -197,23 +199,24 @@ import Testing
     @Test func `named paths that are gone are deleted when it is said so`() async throws {
         try await Self.with { cluster in
             let root = try Self.tree(cluster, ["a": "1", "b": "2"])
-            #expect(try Self.push(cluster, ["--root", root, "--wait"]).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "--wait"]).code == 0)
             try FileManager.default.removeItem(atPath: root + "/b")
-            #expect(try Self.push(cluster, ["--root", root, "b"]).code == 64)
-            #expect(try Self.push(cluster, ["--root", root, "--delete", "--wait", "b"]).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "b"]).code == 64)
+            #expect(
+                try await Self.push(cluster, ["--root", root, "--delete", "--wait", "b"]).code == 0)
             #expect(try Self.sandbox(cluster) == ["a": "1"])
-            #expect(try Self.push(cluster, ["--root", root, "--delete"]).code == 64)
+            #expect(try await Self.push(cluster, ["--root", root, "--delete"]).code == 64)
         }
     }
 
     @Test func `files that fail are listed with their causes, exit code 1`() async throws {
         try await Self.with { cluster in
             let root = try Self.tree(cluster, ["a": "1"])
-            #expect(try Self.push(cluster, ["--root", root, "--wait"]).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "--wait"]).code == 0)
             try FileManager.default.createSymbolicLink(
                 atPath: cluster.sandboxes + "/p1/out", withDestinationPath: "/tmp")
             try Self.write("2", to: root + "/out/f")
-            let (code, output) = try Self.push(cluster, ["--root", root, "--wait", "--json"])
+            let (code, output) = try await Self.push(cluster, ["--root", root, "--wait", "--json"])
             #expect(code == 1)
             let summary = try Self.summary(output)
             #expect(summary.visible == false)
@@ -221,7 +224,7 @@ import Testing
             #expect(summary.failures.map(\.path) == ["out/f"])
             #expect(output.contains("syncd: out/f is failed: "))
             // Somebody else's failed file does not fail this push.
-            #expect(try Self.push(cluster, ["--root", root, "--wait", "a"]).code == 0)
+            #expect(try await Self.push(cluster, ["--root", root, "--wait", "a"]).code == 0)
         }
     }
 
@@ -230,13 +233,13 @@ import Testing
             let root = try Self.tree(cluster, ["a": "1"])
             cluster.crashCoordinator()
             for flags in [[], ["--wait"], ["--mirror"]] {
-                let (code, output) = try Self.push(
+                let (code, output) = try await Self.push(
                     cluster, ["--root", root, "--silence", "1"] + flags)
                 #expect(code == 69, "\(flags)")
                 #expect(output.contains("did not answer within 1.0 seconds"), "\(output)")
                 cluster.expectQuoted("did not answer", of: output)
             }
-            let long = try Self.push(cluster, ["--root", root, "--silence", "4"])
+            let long = try await Self.push(cluster, ["--root", root, "--silence", "4"])
             #expect(long.code == 69)
             #expect(long.output.contains("does not answer; waiting up to 4 s"))
             cluster.expectQuoted("does not answer", of: long.output)
@@ -275,7 +278,7 @@ import Testing
         try await Self.with(workers: 2) { cluster in
             let folder = cluster.folder.path + "/repository"
             let repository = try GitFixture(at: folder, seed: 3, commits: 60, files: 80)
-            let (code, output) = try Self.push(
+            let (code, output) = try await Self.push(
                 cluster, ["--git", folder, "--first-parent", "--wait", "--json"])
             #expect(code == 0, "\(output)")
             let tree = try repository.tree(of: "HEAD")

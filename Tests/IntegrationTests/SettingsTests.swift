@@ -7,49 +7,51 @@ struct SettingsTests {
     /// Runs a command with nothing of ours in the environment but what is given.
     private static func run(
         _ arguments: [String], _ variables: [String: String] = [:], in folder: URL? = nil
-    ) throws -> (code: Int32, output: String) {
+    ) async throws -> (code: Int32, output: String) {
         var environment = ProcessInfo.processInfo.environment.filter {
             !$0.key.hasPrefix("SYNCD_")
         }
         environment.merge(variables) { $1 }
-        return try CommandRun.outcome(
+        return try await CommandRun.outcome(
             of: DaemonCluster.binary, arguments, environment: environment, in: folder)
     }
 
     private static func withFile(
-        _ text: String, _ body: (String) throws -> Void
-    ) throws {
+        _ text: String, _ body: (String) async throws -> Void
+    ) async throws {
         let id = String(UInt64.random(in: .min ... .max), radix: 36)
         let file = "/tmp/syncd-settings-\(id).json"
         try text.write(toFile: file, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(atPath: file) }
-        try body(file)
+        try await body(file)
     }
 
     // A coordinator without a journal says so after it has taken its settings: exit 64.
 
-    @Test func `a flag is stronger than the environment, which is stronger than the file`() throws {
-        try Self.withFile(#"{"syncd": {"lease-ms": 1}}"#) { file in
+    @Test func `a flag is stronger than the environment, which is stronger than the file`()
+        async throws
+    {
+        try await Self.withFile(#"{"syncd": {"lease-ms": 1}}"#) { file in
             let base = ["coordinator", "--config", file]
-            let byFile = try Self.run(base)
+            let byFile = try await Self.run(base)
             #expect(byFile.code == 78)
             #expect(byFile.output.contains("lease-ms is '1'"))
             #expect(byFile.output.contains("from 200 to 60000"))
-            let byVariable = try Self.run(base, ["SYNCD_LEASE_MS": "fast"])
+            let byVariable = try await Self.run(base, ["SYNCD_LEASE_MS": "fast"])
             #expect(byVariable.code == 78)
             #expect(byVariable.output.contains("lease-ms is 'fast'"))
             for flag in [["--lease-ms", "5000"], ["--set", "lease-ms=5000"]] {
-                let byFlag = try Self.run(base + flag, ["SYNCD_LEASE_MS": "fast"])
+                let byFlag = try await Self.run(base + flag, ["SYNCD_LEASE_MS": "fast"])
                 #expect(byFlag.code == 64)
                 #expect(byFlag.output.contains("The journal is missing"))
             }
-            let named = try Self.run(["coordinator"], ["SYNCD_CONFIG": file])
+            let named = try await Self.run(["coordinator"], ["SYNCD_CONFIG": file])
             #expect(named.output.contains("lease-ms is '1'"))
         }
     }
 
-    @Test func `every limit is read from flag, environment and file`() throws {
-        let (code, output) = try Self.run(["settings", "--json"])
+    @Test func `every limit is read from flag, environment and file`() async throws {
+        let (code, output) = try await Self.run(["settings", "--json"])
         #expect(code == 0)
         let lines = output.split(separator: "\n")
         #expect(lines.count > 30)
@@ -70,19 +72,19 @@ struct SettingsTests {
                 ]
                 : ["coordinator"]
             let told = "\(key) is '\(bad)'"
-            let byFlag = try Self.run(arguments + ["--set", "\(key)=\(bad)"])
-            let byVariable = try Self.run(arguments, [variable: bad])
+            let byFlag = try await Self.run(arguments + ["--set", "\(key)=\(bad)"])
+            let byVariable = try await Self.run(arguments, [variable: bad])
             #expect(byFlag.code == 78 && byFlag.output.contains(told), "\(key): \(byFlag)")
             #expect(
                 byVariable.code == 78 && byVariable.output.contains(told), "\(key): \(byVariable)")
-            try Self.withFile(#"{"syncd": {"\#(key)": \#(bad)}}"#) { file in
-                let byFile = try Self.run(arguments + ["--config", file])
+            try await Self.withFile(#"{"syncd": {"\#(key)": \#(bad)}}"#) { file in
+                let byFile = try await Self.run(arguments + ["--config", file])
                 #expect(byFile.code == 78 && byFile.output.contains(told), "\(key): \(byFile)")
             }
         }
     }
 
-    @Test func `what makes no sense ends with a sentence and its exit code`() throws {
+    @Test func `what makes no sense ends with a sentence and its exit code`() async throws {
         let cases: [(arguments: [String], code: Int32, says: String)] = [
             (["coordinator", "--log-format", "xml"], 78, "--log-format is text or json"),
             (["coordinator", "--log-level", "loud"], 78, "--log-level is one of"),
@@ -102,25 +104,25 @@ struct SettingsTests {
             (["get", "--project", "p", "x"], 64, "The store is missing"),
         ]
         for (arguments, code, says) in cases {
-            let result = try Self.run(arguments)
+            let result = try await Self.run(arguments)
             #expect(result.code == code, "\(arguments): \(result)")
             #expect(result.output.contains(says), "\(arguments): \(result)")
         }
     }
 
-    @Test func `a file with a typing error is refused, one without the object too`() throws {
-        try Self.withFile(#"{"syncd": {"lease_ms": 2500}}"#) { file in
-            let result = try Self.run(["coordinator", "--config", file])
+    @Test func `a file with a typing error is refused, one without the object too`() async throws {
+        try await Self.withFile(#"{"syncd": {"lease_ms": 2500}}"#) { file in
+            let result = try await Self.run(["coordinator", "--config", file])
             #expect(result.code == 78)
             #expect(result.output.contains("lease_ms, which nobody reads"))
         }
-        try Self.withFile(#"{"lease-ms": 2500}"#) { file in
-            let result = try Self.run(["coordinator", "--config", file])
+        try await Self.withFile(#"{"lease-ms": 2500}"#) { file in
+            let result = try await Self.run(["coordinator", "--config", file])
             #expect(result.code == 78)
             #expect(result.output.contains("has no object \"syncd\""))
         }
-        try Self.withFile("{") { file in
-            try #expect(Self.run(["queue", "--config", file]).code == 78)
+        try await Self.withFile("{") { file in
+            try await #expect(Self.run(["queue", "--config", file]).code == 78)
         }
     }
 
@@ -130,7 +132,7 @@ struct SettingsTests {
             workers: 1, coordinatorFlags: ["--set", "content-mib=1", "--log-format", "json"])
         let file = cluster.folder.path + "/big"
         try Data(count: 1 << 20 + 1).write(to: URL(fileURLWithPath: file))
-        let (code, output) = try cluster.command(
+        let (code, output) = try await cluster.command(
             ["push", "--project", "p1", "--root", cluster.folder.path, "big"])
         #expect(code != 0)
         #expect(output.contains("too-large") || output.contains("16 MiB") == false)

@@ -325,11 +325,11 @@ import Testing
             try await cluster.flush()
             try FileManager.default.createSymbolicLink(
                 atPath: cluster.sandboxes + "/p1/out", withDestinationPath: "/tmp")
-            let pushed = try cluster.command(
+            let pushed = try await cluster.command(
                 ["push", "--project", "p1", "--stdin", "out/f", "--wait"])
             #expect(pushed.code == 1)
             let last = try await cluster.queue("p1").projects.first?.eventNumber ?? 0
-            let (code, output) = try cluster.command(
+            let (code, output) = try await cluster.command(
                 ["status", "--project", "p1", "--from", "1", "--until", "\(last)"])
             #expect(code == 0)
             let lines = output.split(separator: "\n")

@@ -66,7 +66,7 @@ import ZeroMQ
     ) async throws {
         let cluster = try await DaemonCluster.start(workers: 0)
         for endpoint in ["tcp://0.0.0.0:7999", "tcp://*:7999", "tcp://[::]:7999", "tcp://eth0:1"] {
-            let (code, output) = try cluster.command([
+            let (code, output) = try await cluster.command([
                 "coordinator", "--journal", "sqlite:\(cluster.folder.path)/other.db", flag,
                 endpoint,
             ])

@@ -94,11 +94,14 @@ import Testing
                 uniqueKeysWithValues: (0..<1_000).map { ("d\($0 % 10)/f\($0)", "\($0)") })
             await scene.push(files)
             try await scene.until("all files are parked") { $0.counts.parked == 1_000 }
-            let flush = try scene.cluster.command(["flush", "--project", "p1", "--prefix", "d1"])
+            let flush = try await scene.cluster.command([
+                "flush", "--project", "p1", "--prefix", "d1",
+            ])
             #expect(flush.code == 3)
             #expect(flush.output.contains("d1/f1 is parked: root-missing"))
             let queue = try await Patience.value("the queue tells between two probes") {
-                let output = try scene.cluster.command(["queue", "--project", "p1", "d1/f1"]).output
+                let output = try await scene.cluster.command(["queue", "--project", "p1", "d1/f1"])
+                    .output
                 return output.contains("next probe in") ? output : nil
             }
             for part in ["(away)", "away since", "parked  d1/f1", "    root-missing:"] {
@@ -246,29 +249,29 @@ import Testing
             await scene.push(Self.files)
             try await scene.cluster.flush()
             let project = { (arguments: [String]) in
-                try scene.cluster.command(["project"] + arguments + ["--project", "p1"])
+                try await scene.cluster.command(["project"] + arguments + ["--project", "p1"])
             }
-            let shown = try project(["show", "--json"])
+            let shown = try await project(["show", "--json"])
             #expect(shown.code == 0)
             #expect(shown.output.contains("\"in_sync_since\""))
-            #expect(try project(["attach", "--target", "local:late"]).code == 0)
+            #expect(try await project(["attach", "--target", "local:late"]).code == 0)
             try await scene.cluster.flush()
             expectAll(scene, in: "late")
-            let detached = try project(["detach", "--target", "local:late"])
+            let detached = try await project(["detach", "--target", "local:late"])
             #expect(detached.code == 0)
             #expect(detached.output.contains("local:late  detached"))
-            #expect(try project(["detach", "--target", "local:late"]).code == 0)
-            #expect(try project(["detach", "--target", "local:never"]).code == 1)
+            #expect(try await project(["detach", "--target", "local:late"]).code == 0)
+            #expect(try await project(["detach", "--target", "local:never"]).code == 1)
             await scene.push(["d1/f1": "later"])
             try await scene.cluster.flush()
             #expect(scene.text("d1/f1", in: "late") == "text 1")
             let late = try #require(TargetURL("local:late"))
             await scene.push(["d1/f2": "refused"], targets: [late])
             #expect(await scene.book.refused.values.map(\.code) == [.targetDetached])
-            #expect(try project(["attach", "--target", "local:late"]).code == 0)
+            #expect(try await project(["attach", "--target", "local:late"]).code == 0)
             try await scene.cluster.flush()
             #expect(scene.text("d1/f1", in: "late") == "later")
-            let taken = try scene.cluster.command(
+            let taken = try await scene.cluster.command(
                 ["project", "attach", "--project", "p2", "--target", "local:late"])
             #expect(taken.code == 1)
             #expect(taken.output.contains("belongs to project p1"))
@@ -284,11 +287,11 @@ import Testing
                 try Data("broken".utf8).write(
                     to: URL(fileURLWithPath: "\(scene.cluster.sandboxes)/p1/\(path)"))
             }
-            let done = try scene.cluster.command(["hydrate", "--project", "p1", "--wait"])
+            let done = try await scene.cluster.command(["hydrate", "--project", "p1", "--wait"])
             #expect(done.code == 0)
             #expect(done.output.contains("all files are written"))
             expectAll(scene)
-            let unknown = try scene.cluster.command(["hydrate", "--project", "nobody"])
+            let unknown = try await scene.cluster.command(["hydrate", "--project", "nobody"])
             #expect(unknown.code == 1)
             #expect(unknown.output.contains("is not known"))
         }

@@ -219,13 +219,13 @@ import Testing
         try await Self.push(["a": "1"], cluster)
         let up = try #require(cluster.supervisor)
         let children = ProcessTable.children(of: up.pid).map(\.pid)
-        let second = try cluster.command([
+        let second = try await cluster.command([
             "up", "--data", cluster.folder.path, "--intake", cluster.intake,
             "--worker-endpoint", cluster.workerEndpoint, "--status", cluster.status,
         ])
         #expect(second.code == 78)
         #expect(second.output.contains("in use by another 'syncd up' (process \(up.pid))"))
-        let alone = try cluster.command([
+        let alone = try await cluster.command([
             "coordinator", "--journal", "sqlite:\(cluster.journalFile)", "--intake",
             cluster.intake, "--worker-endpoint", cluster.workerEndpoint, "--status",
             cluster.status,

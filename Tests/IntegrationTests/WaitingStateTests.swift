@@ -60,7 +60,7 @@ import Testing
             try cluster.startWorker("w")
             try await cluster.flush()
             #expect(Self.text(cluster) == "three")
-            let history = try cluster.command(["history", "--project", "p1", "f", "--json"])
+            let history = try await cluster.command(["history", "--project", "p1", "f", "--json"])
             #expect(history.output.split(separator: "\n").count == 1)
         }
     }

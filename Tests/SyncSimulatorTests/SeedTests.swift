@@ -4,29 +4,29 @@ import Testing
 
 /// Seeds run by the command, so that hashing is the same in every process.
 @Suite struct SeedTests {
-    @Test func `a seed plays the same run every time`() throws {
-        let first = try SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
-        let second = try SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
+    @Test func `a seed plays the same run every time`() async throws {
+        let first = try await SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
+        let second = try await SimCommand.run(["--seed", "3", "--seconds", "6", "--trace"])
         let lines = first.lines.filter(\.isTold)
         #expect(lines.count > 100)
         #expect(lines == second.lines.filter(\.isTold))
     }
 
-    @Test func `twelve fixed seeds keep every promise`() throws {
-        let result = try SimCommand.run(["--seed", "1", "--runs", "12", "--seconds", "12"])
+    @Test func `twelve fixed seeds keep every promise`() async throws {
+        let result = try await SimCommand.run(["--seed", "1", "--runs", "12", "--seconds", "12"])
         #expect(result.status == 0, "\(result.text)")
     }
 
-    @Test func `a fresh seed keeps every promise`() throws {
-        let result = try SimCommand.run(["--seconds", "10"])
+    @Test func `a fresh seed keeps every promise`() async throws {
+        let result = try await SimCommand.run(["--seconds", "10"])
         // The sums name the seed, so that a failure can be repeated.
         print(result.text)
         #expect(result.status == 0, "\(result.text)")
     }
 
-    @Test func `a broken promise is told with its seed and an exit code of 1`() throws {
+    @Test func `a broken promise is told with its seed and an exit code of 1`() async throws {
         // No cluster is at rest in the moment in which its input stops.
-        let result = try SimCommand.run(["--seed", "1", "--seconds", "3", "--rest", "0"])
+        let result = try await SimCommand.run(["--seed", "1", "--seconds", "3", "--rest", "0"])
         #expect(result.status == 1)
         #expect(result.text.contains("seed 1: rest"))
     }
@@ -44,8 +44,8 @@ struct SimCommand {
 
     var lines: [Substring] { text.split(separator: "\n") }
 
-    static func run(_ arguments: [String]) throws -> SimCommand {
-        let (status, text) = try CommandRun.outcome(of: binary, arguments)
+    static func run(_ arguments: [String]) async throws -> SimCommand {
+        let (status, text) = try await CommandRun.outcome(of: binary, arguments)
         return SimCommand(status: status, text: text)
     }
 

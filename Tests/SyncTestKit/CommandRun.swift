@@ -4,6 +4,8 @@ package import Foundation
 package enum CommandRun {
     /// Runs a command that asks nothing.
     ///
+    /// It is waited for on a thread of its own: what it waits for may need this task's.
+    ///
     /// - Parameters:
     ///   - environment: Its variables; nil: this process's.
     ///   - folder: Where it runs; nil: here.
@@ -11,6 +13,36 @@ package enum CommandRun {
     package static func outcome(
         of executable: URL, _ arguments: [String], environment: [String: String]? = nil,
         in folder: URL? = nil
+    ) async throws -> (code: Int32, output: String) {
+        try await withCheckedThrowingContinuation { done in
+            DispatchQueue.global().async {
+                done.resume(
+                    with: Result {
+                        try awaited(
+                            executable, arguments, environment: environment, in: folder)
+                    })
+            }
+        }
+    }
+
+    /// Runs a command that is found along `PATH`.
+    package static func outcome(
+        of words: [String], environment: [String: String]? = nil, in folder: URL? = nil
+    ) async throws -> (code: Int32, output: String) {
+        try await outcome(of: env, words, environment: environment, in: folder)
+    }
+
+    /// As ``outcome(of:environment:in:)``, for a short one; the calling thread waits.
+    package static func outcomeAtOnce(
+        of words: [String], environment: [String: String]? = nil, in folder: URL? = nil
+    ) throws -> (code: Int32, output: String) {
+        try awaited(env, words, environment: environment, in: folder)
+    }
+
+    private static let env = URL(fileURLWithPath: "/usr/bin/env")
+
+    private static func awaited(
+        _ executable: URL, _ arguments: [String], environment: [String: String]?, in folder: URL?
     ) throws -> (code: Int32, output: String) {
         let process = Process()
         process.executableURL = executable
@@ -25,13 +57,5 @@ package enum CommandRun {
         let data = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return (process.terminationStatus, String(decoding: data, as: UTF8.self))
-    }
-
-    /// Runs a command that is found along `PATH`.
-    package static func outcome(
-        of words: [String], environment: [String: String]? = nil, in folder: URL? = nil
-    ) throws -> (code: Int32, output: String) {
-        try outcome(
-            of: URL(fileURLWithPath: "/usr/bin/env"), words, environment: environment, in: folder)
     }
 }

@@ -369,8 +369,8 @@ package final class DaemonCluster: @unchecked Sendable {
     }
 
     /// Runs the command and gives what it printed.
-    package func command(_ arguments: [String]) throws -> (code: Int32, output: String) {
-        try CommandRun.outcome(of: Self.binary, arguments, environment: environment)
+    package func command(_ arguments: [String]) async throws -> (code: Int32, output: String) {
+        try await CommandRun.outcome(of: Self.binary, arguments, environment: environment)
     }
 }
 

@@ -30,7 +30,7 @@ package struct FaultShim {
         let source = folder.appendingPathComponent("faults.c")
         let library = folder.appendingPathComponent("faults.so")
         try Self.text.write(to: source, atomically: true, encoding: .utf8)
-        let (code, complaint) = try CommandRun.outcome(of: [
+        let (code, complaint) = try CommandRun.outcomeAtOnce(of: [
             "clang", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", library.path, source.path,
             "-ldl",
         ])

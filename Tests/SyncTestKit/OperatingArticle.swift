@@ -136,6 +136,6 @@ extension DaemonCluster {
     /// All events so far, as `syncd status` prints them.
     package func statusLines() async throws -> String {
         let last = try await queue().eventNumber
-        return try command(["status", "--from", "1", "--until", String(last)]).output
+        return try await command(["status", "--from", "1", "--until", String(last)]).output
     }
 }

@@ -61,7 +61,7 @@ package final class PostgresServer: Sendable {
                 "--pwfile", folder + "/password", "--auth-local=trust",
                 "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
             ] + initFlags
-        let (code, output) = try CommandRun.outcome(
+        let (code, output) = try CommandRun.outcomeAtOnce(
             of: words, in: URL(fileURLWithPath: folder))
         guard code == 0 else { throw KitError("initdb failed: \(output)") }
         try start()
@@ -182,7 +182,7 @@ extension PostgresServer {
     /// Runs a statement with `psql`; what it prints, without the line's end.
     @discardableResult
     package func run(_ text: String, in database: String = "postgres") throws -> String {
-        let (code, output) = try CommandRun.outcome(
+        let (code, output) = try CommandRun.outcomeAtOnce(
             of: [
                 binaries + "/psql", "-h", folder, "-p", String(port), "-U", Self.user, "-d",
                 database, "-XAtqc", text,

@@ -6,7 +6,7 @@ package enum SystemTool {
     /// - Throws: ``KitError`` with what it printed, when it failed.
     @discardableResult
     package static func run(_ name: String, _ arguments: [String]) throws -> String {
-        let (code, text) = try CommandRun.outcome(
+        let (code, text) = try CommandRun.outcomeAtOnce(
             of: [name] + arguments,
             // Where administrators' commands lie is not in everybody's path.
             environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"])

@@ -5,13 +5,13 @@ import Testing
 /// What the toolchain itself can tell.
 struct ToolTests {
     /// Runs a command in the repository; its output and exit code.
-    private func run(_ words: [String]) throws -> (code: Int32, output: String) {
-        try CommandRun.outcome(of: words, in: SourceTree.root)
+    private func run(_ words: [String]) async throws -> (code: Int32, output: String) {
+        try await CommandRun.outcome(of: words, in: SourceTree.root)
     }
 
     @Test(.timeLimit(.patience))
-    func `the formatter has nothing to say`() throws {
-        let (code, output) = try run([
+    func `the formatter has nothing to say`() async throws {
+        let (code, output) = try await run([
             "swift", "format", "lint", "--strict", "--parallel", "--recursive", "Package.swift",
             "Sources", "Tests",
         ])
@@ -19,8 +19,8 @@ struct ToolTests {
     }
 
     @Test(.timeLimit(.patience))
-    func `the compiler knows every upcoming feature that the manifest names`() throws {
-        let (code, output) = try run(["swiftc", "-print-supported-features"])
+    func `the compiler knows every upcoming feature that the manifest names`() async throws {
+        let (code, output) = try await run(["swiftc", "-print-supported-features"])
         #expect(code == 0, "\(output)")
         let features = try Manifest.read().features
         #expect(!features.isEmpty)
@@ -30,13 +30,15 @@ struct ToolTests {
     }
 
     @Test(.timeLimit(.patience), arguments: ["deploy", ".ci"])
-    func `every script is one that bash can read, and may be executed`(_ folder: String) throws {
+    func `every script is one that bash can read, and may be executed`(
+        _ folder: String
+    ) async throws {
         let scripts = SourceTree.files.filter {
             $0.path.hasPrefix(folder + "/") && $0.text.hasPrefix("#!/usr/bin/env bash")
         }
         #expect(!scripts.isEmpty)
         for script in scripts {
-            let (code, output) = try run(["bash", "-n", script.path])
+            let (code, output) = try await run(["bash", "-n", script.path])
             #expect(code == 0, "\(output)")
             #expect(script.text.contains("set -euo pipefail"), "\(script.path)")
             #expect(

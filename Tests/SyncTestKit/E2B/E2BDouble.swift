@@ -88,7 +88,7 @@ package final class E2BDouble: Sendable {
         let chance = String(UInt64.random(in: .min ... .max), radix: 36)
         let folder = URL(fileURLWithPath: NSTemporaryDirectory() + "/syncd-e2b-\(chance)")
         let (doubles, send) = AsyncStream<E2BDouble>.makeStream()
-        let serving = Task {
+        let serving = Task(executorPreference: OwnThreads(label: "e2b")) {
             for await double in doubles {
                 await double.serve(listener)
                 return
