@@ -13,7 +13,9 @@ extension SimulatedCluster {
         }
         for project in disk.projects.values.sorted(by: { $0.name < $1.name }) {
             for target in project.targets where target.isAttached {
-                if target.needsRefresh { return "\(target.url) is refilled" }
+                if target.needsRefresh, !isOnlyContested(target.url) {
+                    return "\(target.url) is refilled"
+                }
                 if sandboxes[target.url]?.lostGeneration != nil {
                     return "\(target.url) lost files and nobody knows"
                 }
@@ -29,6 +31,13 @@ extension SimulatedCluster {
             return "question \(open) has no answer (\(describe(open)))"
         }
         return nil
+    }
+
+    /// Whether a refill waits for nothing but files that another live one stands in the way of.
+    private func isOnlyContested(_ target: TargetURL) -> Bool {
+        let left = coordinator?.look { $0.hopelessRefreshes(of: target) }
+        guard let left, !left.isEmpty else { return false }
+        return left.allSatisfy(isContested)
     }
 
     /// Where files stand that are not at rest, as the coordinator shows it.

@@ -213,18 +213,73 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
-    @Test func `a path that a live one stands in the way of does not hold up the refill`() throws {
+    /// `a` and `a/b` live in the store, and a refill has found `a` in the way of `a/b`.
+    private func contested() throws -> MachineCluster {
         let cluster = try filled(3)
         cluster.push(MachineCluster.put("a", "file"), number: 4)
         cluster.push(MachineCluster.put("a/b", "below"), number: 5)
-        // Both live in the store: the edit of a/b fails, its version stays.
         cluster.advance(by: .seconds(120))
         #expect(cluster.story(of: "a/b").last == "failed 5")
+        let item = FailedOrder.Item(path: MachineCluster.path("a/b"), sequence: EditSequence(5))
+        cluster.request(
+            .order(
+                FailedOrder(
+                    action: .discard, project: MachineCluster.project,
+                    by: MachineCluster.name("alice"), items: [item])))
+        cluster.settle()
         findBlank(cluster)
         cluster.advance(by: .seconds(90))
         #expect(cluster.text("a") == "file")
-        #expect(cluster.text("d1/f1") == "1")
+        #expect(cluster.text("a/b") == nil)
+        return cluster
+    }
+
+    @Test func `a path that a live one stands in the way of holds up no other`() throws {
+        let cluster = try contested()
+        for number in 1...3 { #expect(cluster.text("d\(number % 3)/f\(number)") == "\(number)") }
+        let told = cluster.journal.events.filter { $0.path == MachineCluster.path("a/b") }
+        #expect(told.suffix(2).map(\.kind) == [.discarded, .refreshing])
+        #expect(told.last?.code == "ENOTDIR")
+        guard case .blocked? = cluster.answers(to: flush(cluster, "a/b")).first else {
+            Issue.record("not blocked")
+            return
+        }
+        #expect(isFlushed(cluster, flush(cluster, "d1")))
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a path that a live one stood in the way of is written when that one is gone`()
+        throws
+    {
+        let cluster = try contested()
+        cluster.push(MachineCluster.delete("a"), number: 6)
+        #expect(cluster.text("a/b") == "below")
         #expect(cluster.journal.events.last { $0.target == target }?.kind == .refreshed)
+        #expect(isFlushed(cluster, flush(cluster)))
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a path in the way is remembered over the coordinator's restart`() throws {
+        let cluster = try contested()
+        try cluster.restartCoordinator()
+        cluster.push(MachineCluster.delete("a"), number: 6)
+        cluster.advance(by: .seconds(61))
+        #expect(cluster.text("a/b") == "below")
+        #expect(isFlushed(cluster, flush(cluster)))
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `files that can not be written hold up no other file of a refill`() throws {
+        let cluster = try filled(1_500)
+        for number in 1...1_500 where number % 3 == 1 {
+            cluster.sandboxes[target]?.failures[MachineCluster.path("d1/f\(number)")] =
+                SandboxError(.file, code: "EACCES", "Permission denied; mend the mode.")
+        }
+        findBlank(cluster)
+        cluster.advance(by: .seconds(10))
+        for number in 1...1_500 where number % 3 != 1 {
+            #expect(cluster.text("d\(number % 3)/f\(number)") == "\(number)")
+        }
         #expect(cluster.violations() == [])
     }
 

@@ -22,7 +22,7 @@ extension CoordinatorMachine {
             }
         }
         noteFailed(old, slot)
-        countRefreshes(old.refresh, slot.refresh)
+        countRefreshes(old, slot)
         pendingBytes += slot.byteCount - old.byteCount
         projectPending[project, default: (0, 0)].bytes += slot.byteCount - old.byteCount
         memoryBytes -= old.content?.count ?? 0

@@ -8,6 +8,8 @@
 extension CoordinatorMachine {
     /// Files of a refill that may wait at a time, so that a big project is not held in memory.
     private static let refreshingMax = 500
+    /// Files that can't be written for the time being, with which a refill still goes on.
+    private static let hopelessMax = 10_000
     /// Files in a page.
     private static let pageFilesMax = 1_000
 
@@ -45,8 +47,8 @@ extension CoordinatorMachine {
         }
         if let askAt = refill.askAt, now < askAt { return }
         refill.askAt = nil
-        refill.askAt = nil
-        guard outstanding < Self.refreshingMax,
+        let hopeless = hopelessRefreshes[target] ?? 0
+        guard outstanding - hopeless < Self.refreshingMax, hopeless < Self.hopelessMax,
             let (incarnation, member) = worker(for: target, avoiding: refill.silent),
             let route = member.route
         else { return }
@@ -70,6 +72,15 @@ extension CoordinatorMachine {
             refills[target]?.failures += 1
             refills[target]?.askAt = now + pause
         }
+    }
+
+    /// What keeps a refill open when all else is written; nil while it is not.
+    package func hopelessRefreshes(of target: TargetURL) -> [FileKey]? {
+        guard let refill = refills[target], refill.isListed,
+            hopelessRefreshes[target] ?? 0 == refreshCounts[target] ?? 0
+        else { return nil }
+        return (openFiles[refill.project] ?? [])
+            .filter { files[$0].hopelessRefresh.contains(target) }.map { files[$0].key }
     }
 
     // MARK: Turns
@@ -103,7 +114,6 @@ extension CoordinatorMachine {
         refills[page.target]?.asked = nil
         refills[page.target]?.failures = 0
         refills[page.target]?.silent = []
-        refills[page.target]?.silent = []
         refills[page.target]?.after = page.after
         refills[page.target]?.isListed = page.isLast
         guard let project = refills[page.target]?.project else { return }
@@ -130,9 +140,9 @@ extension CoordinatorMachine {
     /// Stages a refresh's result.
     ///
     /// A refresh that fails is tried again for as long as its target is attached, slower and
-    /// slower: the need is told once, shown by `queue`, and answers a flush. Only a path that
-    /// another one stands in the way of for good (both are live in the store, or the sandbox's own
-    /// program made something there) is left out, told likewise.
+    /// slower: the need is told once, shown by `queue`, and answers a flush. So is a path that
+    /// another one stands in the way of, since that one may go: both are live in the store, or the
+    /// sandbox's own program made something there.
     mutating func stageRefreshOutcome(
         _ outcome: Outcome, hold: Hold, slot: inout FileSlot, in turn: inout Turn, at now: Instant
     ) {
@@ -165,18 +175,13 @@ extension CoordinatorMachine {
         var wait = settings.retry.blamelessWait
         var isLasting = false
         switch failure.failureClass {
-        case .target:
-            if TargetCode.isRefill(failure.code) { return }
-            return  // Away by now; the refresh waits for it there.
+        case .target: return  // Away or filled anew by now; the refresh waits for it there.
         case .store, .worker: break
         case .shape:
             let since = trouble.shapeSince ?? now
             trouble.shapeSince = since
-            wait = settings.retry.shapeWait
-            if now - since >= settings.retry.shapePatience {
-                isLasting = true
-                slot.refresh.removeAll { $0 == target }
-            }
+            isLasting = now - since >= settings.retry.shapePatience
+            wait = isLasting ? settings.refreshWaitMax : settings.retry.shapeWait
         case .attempt:
             trouble.attempts += 1
             let next = settings.retry.wait(after: trouble.attempts)
@@ -186,8 +191,11 @@ extension CoordinatorMachine {
             trouble.attempts += 1
             isLasting = true
             wait = settings.refreshWaitMax
-            // The failed list says it already.
-            if slot.row?.failure != nil { slot.refresh.removeAll { $0 == target } }
+        }
+        // The failed list says it already.
+        let isListed = failure.failureClass == .file || failure.failureClass == .shape
+        if isLasting, isListed, slot.row?.failure != nil {
+            slot.refresh.removeAll { $0 == target }
         }
         trouble.cause = failure
         trouble.dueAt = now + max(wait, failure.retryAfter ?? .zero)
@@ -243,12 +251,19 @@ extension CoordinatorMachine {
     }
 
     /// Counts what a slot's change means for the refills of its targets.
-    mutating func countRefreshes(_ old: [TargetURL], _ new: [TargetURL]) {
+    mutating func countRefreshes(_ old: FileSlot, _ new: FileSlot) {
+        Self.count(old.refresh, new.refresh, in: &refreshCounts)
+        Self.count(old.hopelessRefresh, new.hopelessRefresh, in: &hopelessRefreshes)
+    }
+
+    private static func count(
+        _ old: [TargetURL], _ new: [TargetURL], in counts: inout [TargetURL: Int]
+    ) {
         guard old != new else { return }
         for target in old where !new.contains(target) {
-            let count = refreshCounts[target] ?? 0
-            refreshCounts[target] = count > 1 ? count - 1 : nil
+            let count = counts[target] ?? 0
+            counts[target] = count > 1 ? count - 1 : nil
         }
-        for target in new where !old.contains(target) { refreshCounts[target, default: 0] += 1 }
+        for target in new where !old.contains(target) { counts[target, default: 0] += 1 }
     }
 }

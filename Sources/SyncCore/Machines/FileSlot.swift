@@ -96,6 +96,9 @@ struct FileSlot: Sendable {
     /// Whether anything is left to do, the failed list included.
     var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
 
+    /// Where it is to be written again, but can't for the time being.
+    var hopelessRefresh: [TargetURL] { trouble.value.isRefreshTold ? refresh : [] }
+
     /// Whether an edit waits for a worker; else only a refresh may.
     var isEditWaiting: Bool { row != nil && row?.failure == nil }
 
