@@ -171,7 +171,7 @@ import Testing
     // MARK: Credit
 
     @Test func `workers share a target's credit`() throws {
-        let cluster = try MachineCluster()
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
         let first = try cluster.addWorker("a")
         let second = try cluster.addWorker("b")
         first.holdsSteps = true

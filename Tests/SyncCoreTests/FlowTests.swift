@@ -7,7 +7,8 @@ import Testing
     @Test func `a flood leaves half of what is free to others`() throws {
         var settings = CoordinatorSettings()
         settings.targetAssignmentsMax = 1_000
-        let cluster = try MachineCluster(settings: settings)
+        let cluster = try MachineCluster(
+            settings: settings, marked: [MachineCluster.name("flood")])
         let worker = try cluster.addWorker("w")
         worker.holdsSteps = true
         for number: UInt64 in 1...400 {

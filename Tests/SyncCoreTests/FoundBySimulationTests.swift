@@ -49,7 +49,7 @@ import Testing
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0
         settings.loadingBytesMax = 3
-        let cluster = try MachineCluster(settings: settings)
+        let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
         let labels = try ["w1", "w2"].map { try cluster.addWorker($0, holdsSteps: true).label }
         var own: [WorkerLabel: String] = [:]
         for letter in "abcdefgh" {
@@ -162,5 +162,72 @@ import Testing
         try cluster.addWorker("w3")
         cluster.advance(by: .seconds(12))
         #expect(cluster.text(path) == "1")
+    }
+
+    // MARK: First touches
+
+    private static let target = TargetURL(defaultOf: MachineCluster.project)
+
+    /// Two workers, and for each a path that it owns.
+    private static func pair() throws -> (MachineCluster, [MachineCluster.WorkerNode], [String]) {
+        var settings = CoordinatorSettings()
+        settings.markerInterval = .seconds(5)
+        let cluster = try MachineCluster(settings: settings)
+        let nodes = try ["w1", "w2"].map { try cluster.addWorker($0) }
+        let paths = try nodes.map { node in
+            try #require(
+                "abcdefgh".map(String.init).first { path in
+                    let key = FileKey(
+                        project: MachineCluster.project, path: MachineCluster.path(path))
+                    return RendezvousHash.owner(of: key, among: nodes.map(\.label)) == node.label
+                })
+        }
+        return (cluster, nodes, paths)
+    }
+
+    // Seeds 201852 and 500831: the second worker marked the blank sandbox under the same filling,
+    // and nobody missed what the first one had written.
+    @Test
+    func `a sandbox wiped between two workers' first touches is found blank`() throws {
+        let (cluster, nodes, paths) = try Self.pair()
+        for node in nodes { node.isHeld = { if case .prepare = $0 { true } else { false } } }
+        for (place, path) in paths.enumerated() {
+            cluster.push(
+                MachineCluster.put(path, path), number: UInt64(place + 1), settles: place == 1)
+        }
+        let first = try #require(nodes.firstIndex { !$0.steps.isEmpty })
+        nodes[first].isHeld = { _ in false }
+        cluster.finishSteps(of: nodes[first])
+        cluster.settle()
+        #expect(cluster.text(paths[first]) == paths[first])
+        cluster.sandboxes[Self.target]?.wipe()
+        for node in nodes { node.isHeld = { _ in false } }
+        cluster.advance(by: .seconds(10))
+        for path in paths { #expect(cluster.text(path) == path) }
+        #expect(cluster.journal.events.contains { $0.code == TargetCode.blank })
+        #expect(cluster.violations() == [])
+    }
+
+    // The report of the marker may be lost at a reconnect, and the outcome arrive.
+    @Test
+    func `a sandbox in which something is visible is known to be marked`() throws {
+        let (cluster, nodes, paths) = try Self.pair()
+        nodes[0].isHeld = { if case .prepare = $0 { true } else { false } }
+        cluster.push(MachineCluster.put(paths[0], "first"), number: 1)
+        nodes[0].isCut = true
+        nodes[0].isHeld = { if case .write = $0 { true } else { false } }
+        cluster.finishSteps(of: nodes[0])
+        cluster.settle()
+        nodes[0].isCut = false
+        nodes[0].isHeld = { _ in false }
+        cluster.settle()
+        #expect(cluster.text(paths[0]) == "first")
+        #expect(cluster.story(of: paths[0]).last == "synced 1")
+        cluster.sandboxes[Self.target]?.wipe()
+        cluster.push(MachineCluster.put(paths[1], "second"), number: 2)
+        cluster.advance(by: .seconds(10))
+        #expect(cluster.text(paths[0]) == "first")
+        #expect(cluster.text(paths[1]) == "second")
+        #expect(cluster.violations() == [])
     }
 }

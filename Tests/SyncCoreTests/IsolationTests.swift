@@ -221,7 +221,8 @@ import Testing
     }
 
     @Test func `beside a quiet project, a flood has few files in hand`() throws {
-        let cluster = try MachineCluster()
+        let cluster = try MachineCluster(
+            marked: [MachineCluster.project, MachineCluster.name("flood")])
         let worker = try cluster.addWorker("w")
         cluster.push(MachineCluster.put("key", "s"), number: 1)
         worker.holdsSteps = true
@@ -241,7 +242,8 @@ import Testing
     }
 
     @Test func `a quiet project that lags because of a flood is held up by nobody`() throws {
-        let cluster = try MachineCluster()
+        let cluster = try MachineCluster(
+            marked: [MachineCluster.project, MachineCluster.name("flood")])
         let worker = try cluster.addWorker("w")
         worker.holdsSteps = true
         for number: UInt64 in 1...1_000 {

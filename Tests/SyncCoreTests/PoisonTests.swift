@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func `a worker has one suspect in hand beside its other files`() throws {
-        let cluster = try MachineCluster()
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
         for number: UInt64 in 1...10 {
             cluster.push(MachineCluster.put("s\(number)", "x"), number: number)
         }

@@ -64,9 +64,21 @@ package final class MachineCluster {
     private var routes: UInt8 = 0
     private var requests: UInt64 = 0
 
-    package init(settings: CoordinatorSettings = CoordinatorSettings()) throws {
+    /// - Parameter marked: Projects whose sandbox is marked already: one that is not gets a single
+    ///   file at first.
+    package init(
+        settings: CoordinatorSettings = CoordinatorSettings(), marked: [ProjectName] = []
+    ) throws {
         self.settings = settings
-        journal = JournalModel(journal: JournalID(bits: 7))
+        let id = JournalID(bits: 7)
+        let targets = marked.map { TargetRecord(url: TargetURL(defaultOf: $0), isMarked: true) }
+        journal = JournalModel(
+            journal: id,
+            projects: zip(marked, targets).map { ProjectRecord(name: $0, targets: [$1]) })
+        for (project, target) in zip(marked, targets) {
+            sandboxes[target.url, default: SandboxModel()].marker = SandboxMarker(
+                journal: id, project: project, generation: target.generation, bootID: "boot")
+        }
         coordinator = try CoordinatorMachine(
             settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: 1), at: now)
     }

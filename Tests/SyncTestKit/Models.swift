@@ -14,8 +14,10 @@ package struct JournalModel {
     /// Whether the next commits fail with `fatal`, as after an fsync that failed.
     package var isBroken = false
 
-    package init(journal: JournalID) {
+    package init(journal: JournalID, projects: [ProjectRecord] = []) {
         snapshot = JournalSnapshot(header: JournalHeader(journal: journal))
+        snapshot.projects = projects
+        for project in projects { self.projects[project.name] = project }
     }
 
     package mutating func commit(_ transaction: JournalTransaction) -> JournalError? {

@@ -31,6 +31,7 @@ extension CoordinatorMachine {
         noteTargets(outcome, of: slot.key, holder: incarnation, in: &turn, at: now)
         for (target, result) in outcome.targets where result == .visible {
             visibleAt[target] = turn.time
+            noteMarked(target, of: slot.key.project, in: &turn)
         }
         if hold.isRefresh {
             stageRefreshOutcome(outcome, hold: hold, slot: &slot, in: &turn, at: now)
@@ -40,6 +41,16 @@ extension CoordinatorMachine {
             stageOpen(outcome, hold: hold, slot: &slot, in: &turn, at: now)
         }
         turn.files[hold.index] = slot
+    }
+
+    /// Stages that a target is marked, since nothing is written before: the report that says so may
+    /// be lost at a reconnect, and come after the outcome.
+    private func noteMarked(
+        _ target: TargetURL, of project: ProjectName, in turn: inout Turn
+    ) {
+        let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
+        guard targets.contains(where: { $0.url == target && !$0.isMarked }) else { return }
+        turn.changeTarget(target, of: project, from: projects) { $0.isMarked = true }
     }
 
     /// The edit in hand was replaced meanwhile: it ends now, one way or the other.
