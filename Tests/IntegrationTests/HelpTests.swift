@@ -54,6 +54,7 @@ struct HelpTests {
             "Sources/SyncCore/Documentation.docc/Operating.md")
         let text = try String(contentsOf: article, encoding: .utf8)
         #expect(text.contains("```text\n" + output + "```"))
+        for line in output.split(separator: "\n") { OperatingArticle.expectQuoted(String(line)) }
     }
 
     @Test func `the version is told`() async throws {

@@ -37,7 +37,11 @@ import Testing
     }
 
     /// A coordinator and one worker with faults to play.
-    private func withScene(_ body: (Scene) async throws -> Void) async throws {
+    ///
+    /// - Parameter attempt: After how many milliseconds a write is said to hang.
+    private func withScene(
+        attempt: Int = 1_000, _ body: (Scene) async throws -> Void
+    ) async throws {
         let id = String(UInt32.random(in: .min ... .max), radix: 36)
         let folder = URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -47,7 +51,7 @@ import Testing
             coordinatorFlags: [
                 "--lease-ms", "60000", "--retry-ms", "1000,100,100", "--marker-ms", "500",
             ],
-            workerFlags: ["--attempt-ms", "1000"])
+            workerFlags: ["--attempt-ms", "\(attempt)"])
         try cluster.startCoordinator()
         try cluster.startWorker("worker-1", environment: shim.environment)
         let load = try await LoadedProducer("p1", of: cluster, seed: 1)
@@ -102,7 +106,7 @@ import Testing
             try scene.shim.end(.renameHangs)
             try await scene.rest()
             let told = try await cluster.statusLines()
-            for kind in ["away", "parked", "back"] { cluster.expectQuoted(kind, of: told) }
+            for kind in ["away", "parked", "back  "] { cluster.expectQuoted(kind, of: told) }
         }
     }
 
@@ -130,7 +134,7 @@ import Testing
 
     @Test(.timeLimit(.patience))
     func `what a sandbox goes through is told`() async throws {
-        try await withScene { scene in
+        try await withScene(attempt: 60_000) { scene in
             let cluster = scene.cluster
             let sandbox = cluster.sandboxes + "/p1"
             // Moved while a stage in it is open: the next write says so.

@@ -33,13 +33,13 @@ package enum OperatingArticle {
 
     // MARK: Blocks
 
-    /// Lines of the article's blocks, as they are compared.
+    /// Lines of the article's blocks of output, as they are compared.
     private static let quotes: Set<String> = {
         var quotes: Set<String> = []
         var isInBlock = false
         for line in lines {
             if line.hasPrefix("```") {
-                isInBlock.toggle()
+                isInBlock = line == "```text"
             } else if isInBlock {
                 quotes.insert(plain(line))
             }
@@ -51,8 +51,36 @@ package enum OperatingArticle {
     package static func expectQuoted(
         _ line: String, folders: [String] = [], at location: SourceLocation = #_sourceLocation
     ) {
-        if quotes.contains(plain(line, folders: folders)) { return }
+        let said = plain(line, folders: folders)
+        if quotes.contains(said) {
+            note(said)
+            return
+        }
         Issue.record("Operating does not quote: \(line)", sourceLocation: location)
+    }
+
+    // MARK: Dead quotes
+
+    /// Adds a line that a process said to the file that `SYNCD_TEST_QUOTES` names, if it does.
+    private static func note(_ said: String) {
+        guard let path = ProcessInfo.processInfo.environment["SYNCD_TEST_QUOTES"] else { return }
+        // Appended in one call: tests run beside each other.
+        let file = open(path, O_WRONLY | O_APPEND)
+        guard file >= 0 else { return }
+        defer { close(file) }
+        let bytes = Array((said + "\n").utf8)
+        if write(file, bytes, bytes.count) != bytes.count {
+            Issue.record("\(path): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// Lines of the article's blocks of output that no process said, as they are compared.
+    ///
+    /// - Parameter path: The file in which tests have noted what processes said.
+    package static func deadQuotes(notedIn path: String) throws -> [String] {
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let said = Set(text.components(separatedBy: "\n"))
+        return quotes.filter { !$0.isEmpty && !said.contains($0) }.sorted()
     }
 
     // MARK: Tables of refusals
