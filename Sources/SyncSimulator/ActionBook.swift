@@ -47,22 +47,37 @@ struct ActionBook {
 
     /// A worker begins to act on a file; a sentence when the file was handed out again meanwhile,
     /// to another worker or to this one, which took the former assignment for lost.
-    func begin(_ id: AssignmentID, by incarnation: Incarnation) -> String? {
+    ///
+    /// - Parameter target: Where it acts; nil: in the store.
+    func begin(
+        _ id: AssignmentID, by incarnation: Incarnation, at target: TargetURL? = nil
+    ) -> String? {
         guard let file = handouts[id]?.file, let owner = owners[file] else { return nil }
         if owner.incarnation != incarnation {
             return "\(incarnation) acts on \(file), which was given to \(owner.incarnation)"
         }
         if owner.assignment == id { return nil }
+        // A write that had no thread within its deadline was told to be stuck: the file goes on
+        // everywhere but there until the holder has settled it.
+        if let target, let later = handouts[owner.assignment],
+            !later.targets.contains(where: { $0.url == target })
+        {
+            return nil
+        }
         return "\(incarnation) acts on \(file) for \(id), after it was given \(owner.assignment)"
     }
 
     /// A write begins; a sentence when another one of the file, or of a related path, is under way
     /// through a stage that still stands.
+    ///
+    /// One through a stage that does not stand comes to nothing: after a rollback the stages of the
+    /// present filling are gone, and those of a former one are there again.
     mutating func begin(
         _ step: WriteStep, of life: UInt64, in sandbox: SimulatedSandbox
     ) -> String? {
         let rival = writes.first { write in
-            write.step.url == step.url && sandbox.stands(write.step.stage)
+            sandbox.stands(step.stage) && write.step.url == step.url
+                && sandbox.stands(write.step.stage)
                 && (write.step.edit.path == step.edit.path
                     || write.step.edit.path.isRelated(to: step.edit.path))
         }

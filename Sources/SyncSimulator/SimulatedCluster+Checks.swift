@@ -12,7 +12,7 @@ extension SimulatedCluster {
     /// A worker begins to write into a target.
     func beginWrite(_ step: WriteStep, _ process: WorkerProcess) {
         if scenario.hasSaneClocks,
-            let flaw = actions.begin(step.id, by: step.stage.incarnation)
+            let flaw = actions.begin(step.id, by: step.stage.incarnation, at: step.url)
         {
             violate(.oneOwner, flaw)
         }

@@ -136,6 +136,7 @@ struct SimulatedSandbox {
     /// Notes which filling is not whole any more; one that was not marked had nothing to lose.
     private mutating func lose(_ generation: UInt64?) {
         losses += 1
-        if let generation { lostGeneration = generation }
+        // Rolled back twice, it has lost what the journal's filling held, not the older one only.
+        if let generation { lostGeneration = max(lostGeneration ?? 0, generation) }
     }
 }
