@@ -174,6 +174,9 @@ let package = Package(
             name: "SyncSandboxTests", dependencies: ["SyncSandbox", "SyncCore", "SyncTestKit"],
             swiftSettings: settings),
         .testTarget(
+            name: "SyncWorkerTests", dependencies: ["SyncWorker", "SyncCore"],
+            swiftSettings: settings),
+        .testTarget(
             name: "SyncClientTests",
             dependencies: ["SyncClient", "SyncCore", "SyncTransport", "SyncTestKit"],
             swiftSettings: settings),
