@@ -26,15 +26,33 @@ struct ActionBook {
 
     /// To whom the coordinator gave each file last.
     private var owners: [FileKey: (incarnation: Incarnation, assignment: AssignmentID)] = [:]
+    /// The same for each sandbox alone.
+    private var writers: [FileKey: [TargetURL: AssignmentID]] = [:]
+    /// When files were handed over to be written again, in the last second.
+    private var refreshes: [FileKey: [Nanoseconds]] = [:]
+    private static let refreshesMax = 40
     private var writes: [Write] = []
     private var handouts: [AssignmentID: Handout] = [:]
 
     /// The coordinator hands a file over.
-    mutating func handOver(_ assignment: Assignment, to incarnation: Incarnation) {
+    ///
+    /// - Returns: A sentence when one file is handed over to be written again without any pause.
+    mutating func handOver(
+        _ assignment: Assignment, to incarnation: Incarnation, at now: Nanoseconds
+    ) -> String? {
         owners[assignment.file] = (incarnation, assignment.id)
+        for target in assignment.targets {
+            writers[assignment.file, default: [:]][target.url] = assignment.id
+        }
         handouts[assignment.id] = Handout(
             file: assignment.file, sequence: assignment.sequence, targets: assignment.targets,
             isRefresh: assignment.isRefresh)
+        guard assignment.isRefresh else { return nil }
+        refreshes[assignment.file, default: []].append(now)
+        refreshes[assignment.file]?.removeAll { $0 + 1_000_000_000 < now }
+        guard refreshes[assignment.file]?.count ?? 0 > Self.refreshesMax else { return nil }
+        return "\(assignment.file) was handed over to be written again more than "
+            + "\(Self.refreshesMax) times in a second"
     }
 
     /// What an assignment is about, if its file was handed to nobody since.
@@ -59,11 +77,7 @@ struct ActionBook {
         if owner.assignment == id { return nil }
         // A write that had no thread within its deadline was told to be stuck: the file goes on
         // everywhere but there until the holder has settled it.
-        if let target, let later = handouts[owner.assignment],
-            !later.targets.contains(where: { $0.url == target })
-        {
-            return nil
-        }
+        if let target, writers[file]?[target] == id { return nil }
         return "\(incarnation) acts on \(file) for \(id), after it was given \(owner.assignment)"
     }
 

@@ -83,7 +83,9 @@ extension SimulatedCluster {
         }
         guard case .assign(let stamp, let assignments) = message else { return }
         for assignment in assignments {
-            actions.handOver(assignment, to: stamp.incarnation)
+            if let flaw = actions.handOver(assignment, to: stamp.incarnation, at: agenda.now) {
+                violate(.bounded, flaw)
+            }
             note(
                 "assign \(assignment.file) \(assignment.sequence) to \(stamp.incarnation) "
                     + "(try \(assignment.attempt), \(assignment.targets.map(\.url)))")
@@ -316,7 +318,7 @@ extension SimulatedCluster {
                 // A loss that nobody has found out yet can't be waited for.
                 if let lost = sandbox.lostGeneration, lost == target.generation { continue }
                 let isMissing = sandbox.files[file.path].map { $0.sequence < sequence } ?? true
-                if isMissing, !isContested(file) {
+                if isMissing, !isContested(file, in: target.url) {
                     violate(
                         .flush,
                         "a flush was answered, but \(sequence) of \(file) is not in "

@@ -48,11 +48,13 @@ extension SimulatedCluster {
             of: row.file.project, over: operatorLink)
     }
 
-    /// Whether a path above or below a file lives in the store beside it: they can't both be seen.
-    func isContested(_ file: FileKey) -> Bool {
+    /// Whether a path above or below a file lives in the store beside it, and stands in a sandbox:
+    /// they can't both be seen.
+    func isContested(_ file: FileKey, in url: TargetURL) -> Bool {
         store.newest.contains { other, newest in
             other.project == file.project && other.path != file.path
                 && !newest.change.isDelete && other.path.isRelated(to: file.path)
+                && sandboxes[url]?.content(other.path) != nil
         }
     }
 }

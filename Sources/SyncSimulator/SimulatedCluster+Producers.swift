@@ -194,7 +194,7 @@ extension SimulatedCluster {
                 return
             }
             if case .accepted(let before) = books.lines[id]?.state, before != acceptance.sequence,
-                ledger.current(before) != acceptance.sequence
+                ledger.current(before) != ledger.current(acceptance.sequence)
             {
                 violate(.oneVersion, "\(id) was answered \(before), then \(acceptance.sequence)")
             }

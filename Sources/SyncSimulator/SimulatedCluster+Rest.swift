@@ -37,7 +37,7 @@ extension SimulatedCluster {
     private func isOnlyContested(_ target: TargetURL) -> Bool {
         let left = coordinator?.look { $0.hopelessRefreshes(of: target) }
         guard let left, !left.isEmpty else { return false }
-        return left.allSatisfy(isContested)
+        return left.allSatisfy { isContested($0, in: target) }
     }
 
     /// Where files stand that are not at rest, as the coordinator shows it.
@@ -119,7 +119,9 @@ extension SimulatedCluster {
     private func checkVisible(_ sequence: EditSequence, _ change: FileChange, of file: FileKey) {
         for target in disk.projects[file.project]?.targets ?? [] where target.isAttached {
             let expected: FileChange? = change.isDelete ? nil : change
-            if sandboxes[target.url]?.content(file.path) != expected, !isContested(file) {
+            if sandboxes[target.url]?.content(file.path) != expected,
+                !isContested(file, in: target.url)
+            {
                 violate(.durable, "\(target.url) does not hold \(sequence) of \(file)")
             }
         }

@@ -207,6 +207,10 @@ extension SimulatedCluster {
                 found != preparation.marker && (!preparation.target.isMarked || found == nil)
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
                 if mustMark {
+                    guard isLeased(process, preparation.stage) else {
+                        end(.failure(Self.leaseOver))
+                        return
+                    }
                     let isFirst = !isMarked(url)
                     withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
                 }
@@ -272,14 +276,19 @@ extension SimulatedCluster {
             isSynced: target.url.scheme != "local")
     }
 
+    private static let leaseOver = SandboxError(
+        .worker, code: "lease-over", "The lease ran out.")
+
+    private func isLeased(_ process: WorkerProcess, _ stage: StageName) -> Bool {
+        process.lease.incarnation == stage.incarnation
+            && process.clock.reading(at: agenda.now) < process.lease.until
+    }
+
     /// A write as the shell makes it: the lease is looked at once more, then it begins.
     private func write(_ step: WriteStep, _ process: WorkerProcess) {
         later(process, after: chance.micros(1, 50)) { [unowned self] in
-            guard process.clock.reading(at: agenda.now) < process.lease.until,
-                process.lease.incarnation == step.stage.incarnation
-            else {
-                let error = SandboxError(.worker, code: "lease-over", "The lease ran out.")
-                answer(process) { $0.wrote(step.id, step.url, error, at: $1) }
+            guard isLeased(process, step.stage) else {
+                answer(process) { $0.wrote(step.id, step.url, Self.leaseOver, at: $1) }
                 return
             }
             beginWrite(step, process)

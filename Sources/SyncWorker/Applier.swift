@@ -75,7 +75,11 @@ struct Applier: Sendable {
     ///
     /// Debts are paid before the stage is entered, so that a worker that dies in between has not
     /// written next to a zombie.
-    func prepare(_ preparation: Preparation) async -> Result<TargetFinding, SandboxError> {
+    ///
+    /// - Parameter isLeased: Asked right before the marker is written: no stage fences that.
+    func prepare(
+        _ preparation: Preparation, isLeased: () -> Bool
+    ) async -> Result<TargetFinding, SandboxError> {
         let target = preparation.target
         do throws(SandboxError) {
             let writer = try sandboxes.writer(for: target.url)
@@ -85,6 +89,7 @@ struct Applier: Sendable {
                 return .success(finding)
             }
             if marker != wanted, !target.isMarked || marker == nil {
+                guard isLeased() else { throw Self.leaseOver }
                 try await writer.mark(wanted)
             }
             if !target.debts.isEmpty || target.revokesOthers {

@@ -150,7 +150,10 @@ package struct WorkerService: Service {
         case .read(let assignment):
             await worker.read(assignment.id, applier.read(assignment.file))
         case .prepare(let preparation):
-            await worker.prepared(preparation, applier.prepare(preparation))
+            let result = await applier.prepare(preparation) {
+                lease.isValid(for: preparation.stage.incarnation, at: clock.now)
+            }
+            await worker.prepared(preparation, result)
         case .write(let id, let target, let edit, let stage):
             guard lease.isValid(for: stage.incarnation, at: clock.now) else {
                 await worker.wrote(id, target, Applier.leaseOver)

@@ -152,13 +152,37 @@ struct HydrateCommand: AsyncParsableCommand {
                         "A sandbox is away; it is filled when it is back: \(words)",
                         code: .notVisible)
                 }
+                if let cause = try await Self.hopeless(producer) {
+                    throw Trouble(
+                        "Not all files can be written: \(cause.path): \(cause.code): "
+                            + "\(cause.reason) It is tried again; see 'syncd queue'.",
+                        code: .notVisible)
+                }
                 if ContinuousClock.now > end {
                     throw Trouble("Not all files are written yet: \(words)", code: .notVisible)
                 }
-                try await Task.sleep(for: .milliseconds(200))
             }
         }
         if !options.json { Terminal.say("all files are written") }
+    }
+
+    /// A file of which the coordinator says that waiting does not help, other than those in the
+    /// failed list; nil when a while has passed without one.
+    private static func hopeless(_ producer: Producer) async throws -> FileStatus? {
+        let reply: ClientReply
+        do {
+            reply = try await producer.ask(
+                .flush(project: producer.project, prefix: ""), patience: .seconds(1))
+        } catch is Producer.Silence {
+            return nil
+        }
+        if case .blocked(let causes, _) = reply,
+            let cause = causes.first(where: { $0.state == "retrying" })
+        {
+            return cause
+        }
+        try await Task.sleep(for: .milliseconds(200))
+        return nil
     }
 }
 

@@ -90,6 +90,7 @@ extension MachineCluster {
     /// Checks what must hold whenever the cluster is at rest: returns violations in words.
     package func violations() -> [String] {
         var found: [String] = []
+        if isSpinning { found.append("something happens again and again without any pause") }
         let events = journal.events
         for (place, event) in events.enumerated() where event.number != UInt64(place + 1) {
             found.append("event \(place + 1) has number \(event.number)")

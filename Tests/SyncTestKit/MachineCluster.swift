@@ -50,6 +50,8 @@ package final class MachineCluster {
     package private(set) var published: [StatusEvent] = []
     package private(set) var hints: [WorkerHint] = []
     package private(set) var halted: String?
+    /// Whether something happened again and again although no time passed.
+    package private(set) var isSpinning = false
     /// Whether a turn that was sent to disk stays there until ``finishCommit()``.
     package var holdsCommits = false
     /// Whether contents that are read back stay on their way until ``finishLoads()``.
@@ -159,13 +161,20 @@ package final class MachineCluster {
     }
 
     /// Lets everything happen that can happen without time passing.
+    ///
+    /// What goes on for ever without it is cut off, and is a violation.
     package func settle() {
         var quiet = 0
-        while quiet < 2 {
+        var rounds = 0
+        while quiet < 2, !isSpinning {
             let moved = round()
             quiet = moved ? 0 : quiet + 1
+            rounds += 1
+            isSpinning = rounds > Self.roundsMax
         }
     }
+
+    private static let roundsMax = 50_000
 
     private func round() -> Bool {
         var moved = false

@@ -164,13 +164,15 @@ extension CoordinatorMachine {
     ///
     /// One that nobody has marked yet gets a single file at first: of two workers that mark it, the
     /// second one could not tell a sandbox that was wiped in between from one that never had a
-    /// marker, and what the first one wrote would be missing.
+    /// marker, and what the first one wrote would be missing. Nor does one whose other stages are
+    /// still to be revoked: each worker that makes it ready would revoke those of the workers before.
     func hasTargetCredit(_ project: ProjectName) -> Bool {
         // A loop, and no closure: one that captures the machine copies it.
         guard let record = projects[project] else { return true }
         let share = active.floods.contains(project) ? floodShare : settings.targetAssignmentsMax
         for target in record.targets where target.isAttached {
-            let isFree = targetCredit[target.url] ?? 0 < (target.isMarked ? share : 1)
+            let isReady = target.isMarked && !target.revokesOthers
+            let isFree = targetCredit[target.url] ?? 0 < (isReady ? share : 1)
             if !isFree, board.isWell(target.url) { return false }
         }
         return true

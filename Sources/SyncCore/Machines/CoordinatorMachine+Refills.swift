@@ -8,8 +8,6 @@
 extension CoordinatorMachine {
     /// Files of a refill that may wait at a time, so that a big project is not held in memory.
     private static let refreshingMax = 500
-    /// Files that can't be written for the time being, with which a refill still goes on.
-    private static let hopelessMax = 10_000
     /// Files in a page.
     private static let pageFilesMax = 1_000
 
@@ -47,8 +45,9 @@ extension CoordinatorMachine {
         }
         if let askAt = refill.askAt, now < askAt { return }
         refill.askAt = nil
-        let hopeless = hopelessRefreshes[target] ?? 0
-        guard outstanding - hopeless < Self.refreshingMax, hopeless < Self.hopelessMax,
+        let failing = failingRefreshes[target] ?? 0
+        guard outstanding - failing < Self.refreshingMax,
+            failing < max(settings.pendingFilesMax, Self.refreshingMax),
             let (incarnation, member) = worker(for: target, avoiding: refill.silent),
             let route = member.route
         else { return }
@@ -76,11 +75,10 @@ extension CoordinatorMachine {
 
     /// What keeps a refill open when all else is written; nil while it is not.
     package func hopelessRefreshes(of target: TargetURL) -> [FileKey]? {
-        guard let refill = refills[target], refill.isListed,
-            hopelessRefreshes[target] ?? 0 == refreshCounts[target] ?? 0
-        else { return nil }
-        return (openFiles[refill.project] ?? [])
-            .filter { files[$0].hopelessRefresh.contains(target) }.map { files[$0].key }
+        guard let refill = refills[target], refill.isListed else { return nil }
+        let open = (openFiles[refill.project] ?? []).map { files[$0] }
+            .filter { $0.refresh.contains(target) }
+        return open.allSatisfy(\.trouble.value.isRefreshTold) ? open.map(\.key) : nil
     }
 
     // MARK: Turns
@@ -101,8 +99,17 @@ extension CoordinatorMachine {
         for file in listed {
             let index = files.claim(FileKey(project: question.project, path: file.path))
             var slot = turn.files[index] ?? files[index]
-            if slot.refresh.contains(target) { continue }
-            slot.refresh.append(target)
+            if case .some = slot.trouble, !slot.isEditWaiting {
+                // What stood in the way in a former filling, or elsewhere, says nothing here.
+                slot.trouble.change {
+                    $0.dueAt = nil
+                    $0.attempts = 0
+                    $0.shapeSince = nil
+                    $0.isRefreshFailing = false
+                    $0.isRefreshTold = false
+                }
+            }
+            if !slot.refresh.contains(target) { slot.refresh.append(target) }
             slot.refreshSequence = max(slot.refreshSequence, file.sequence)
             turn.files[index] = slot
         }
@@ -161,6 +168,7 @@ extension CoordinatorMachine {
         if slot.refresh.isEmpty, !slot.isEditWaiting {
             slot.trouble.change {
                 $0.dueAt = nil
+                $0.isRefreshFailing = false
                 $0.isRefreshTold = false
             }
         }
@@ -174,9 +182,10 @@ extension CoordinatorMachine {
         var trouble = slot.trouble.value
         var wait = settings.retry.blamelessWait
         var isLasting = false
+        trouble.isRefreshFailing = true
         switch failure.failureClass {
         case .target: return  // Away or filled anew by now; the refresh waits for it there.
-        case .store, .worker: break
+        case .store, .worker: trouble.isRefreshFailing = false
         case .shape:
             let since = trouble.shapeSince ?? now
             trouble.shapeSince = since
@@ -192,20 +201,18 @@ extension CoordinatorMachine {
             isLasting = true
             wait = settings.refreshWaitMax
         }
-        // The failed list says it already.
-        let isListed = failure.failureClass == .file || failure.failureClass == .shape
-        if isLasting, isListed, slot.row?.failure != nil {
-            slot.refresh.removeAll { $0 == target }
-        }
         trouble.cause = failure
         trouble.dueAt = now + max(wait, failure.retryAfter ?? .zero)
-        if isLasting, !trouble.isRefreshTold, slot.row == nil {
+        if isLasting, !trouble.isRefreshTold {
             trouble.isRefreshTold = true
-            turn.tell(
-                StatusEvent(
-                    .refreshing, project: slot.key.project, path: slot.key.path,
-                    attempts: trouble.attempts, target: target, code: failure.code,
-                    reason: "The file can't be written again. \(failure.message)"))
+            // Of a file in the failed list it was told when it came there.
+            if slot.row == nil {
+                turn.tell(
+                    StatusEvent(
+                        .refreshing, project: slot.key.project, path: slot.key.path,
+                        attempts: trouble.attempts, target: target, code: failure.code,
+                        reason: "The file can't be written again. \(failure.message)"))
+            }
         }
         slot.trouble = .some(trouble)
     }
@@ -253,7 +260,7 @@ extension CoordinatorMachine {
     /// Counts what a slot's change means for the refills of its targets.
     mutating func countRefreshes(_ old: FileSlot, _ new: FileSlot) {
         Self.count(old.refresh, new.refresh, in: &refreshCounts)
-        Self.count(old.hopelessRefresh, new.hopelessRefresh, in: &hopelessRefreshes)
+        Self.count(old.failingRefresh, new.failingRefresh, in: &failingRefreshes)
     }
 
     private static func count(

@@ -272,10 +272,16 @@ extension CoordinatorMachine {
         for id in done.finished { release(id) }
         for (id, hold) in done.adopted where !done.finished.contains(id) { take(hold, as: id) }
         let settled = noteStuck(done)
-        for (index, slot) in done.files { install(index, slot, at: now) }
-        for index in done.files.keys where !files[index].isEditWaiting {
-            wakeShapes(besides: index, at: now)
+        var ended: [FileIndex] = []
+        for (index, slot) in done.files {
+            let old = files[index]
+            let isEnded =
+                (old.isEditWaiting && !slot.isEditWaiting)
+                || slot.refresh.count < old.refresh.count
+            if isEnded { ended.append(index) }
+            install(index, slot, at: now)
         }
+        for index in ended { wakeShapes(besides: index, at: now) }
         for target in settled { noteSettled(target, at: now) }
         for change in done.away { noteAway(change.target, cause: change.cause, at: now) }
         for target in done.back {

@@ -103,8 +103,8 @@ package struct CoordinatorMachine: Sendable {
     var refills: [TargetURL: Refill] = [:]
     /// Files that are to be written again, per target.
     var refreshCounts: [TargetURL: Int] = [:]
-    /// How many of them can't be written for the time being; they hold up no other.
-    var hopelessRefreshes: [TargetURL: Int] = [:]
+    /// How many of them were tried in vain; they hold up no other.
+    var failingRefreshes: [TargetURL: Int] = [:]
     var lastQuestion: UInt64 = 0
     var markers = MarkerChecks()
     /// Targets whose marker was read since the coordinator started, and since a worker of a machine

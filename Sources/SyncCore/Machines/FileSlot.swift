@@ -40,7 +40,9 @@ struct Trouble: Sendable {
     var deaths = 0
     /// Whether the event `parked` was told.
     var isParkedTold = false
-    /// Whether it was told that the file can't be written again into a refilled sandbox.
+    /// Whether the last try to write it again into a refilled sandbox failed.
+    var isRefreshFailing = false
+    /// Whether it was told, or stands in the failed list, that it can't be written again there.
     var isRefreshTold = false
 }
 
@@ -96,14 +98,17 @@ struct FileSlot: Sendable {
     /// Whether anything is left to do, the failed list included.
     var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
 
-    /// Where it is to be written again, but can't for the time being.
-    var hopelessRefresh: [TargetURL] { trouble.value.isRefreshTold ? refresh : [] }
+    /// Where it is to be written again, and was tried in vain: it holds up no other file of a refill.
+    var failingRefresh: [TargetURL] { trouble.value.isRefreshFailing ? refresh : [] }
 
     /// Whether an edit waits for a worker; else only a refresh may.
     var isEditWaiting: Bool { row != nil && row?.failure == nil }
 
-    /// By what its turn in the queue is decided.
-    var queueSequence: EditSequence { row?.sequence ?? refreshSequence }
+    /// By what its turn in the queue is decided: what can't be written again comes behind all edits.
+    var queueSequence: EditSequence {
+        if !isEditWaiting, trouble.value.isRefreshFailing { return .last }
+        return row?.sequence ?? refreshSequence
+    }
 
     /// Bytes of content on disk.
     var byteCount: Int { row?.byteCount ?? 0 }

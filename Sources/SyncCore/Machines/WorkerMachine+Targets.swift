@@ -101,12 +101,21 @@ extension WorkerMachine {
         switch result {
         case .failure(let error) where error.code == SandboxError.revokedCode:
             becomeNew(at: now)
-        case .failure(let error): for id in waiting { fail(id, target.url, error) }
+        case .failure(let error):
+            let error = Self.ofTarget(error)
+            for id in waiting { fail(id, target.url, error) }
         case .success(let finding):
             report(finding, at: target)
             let error = SandboxError(.target, code: finding.failureCode, finding.sentence)
             for id in waiting { fail(id, target.url, error) }
         }
+    }
+
+    /// A failure to make a target ready: it is the target's, and no file's attempt is burnt, unless a
+    /// wait was asked for.
+    private static func ofTarget(_ error: SandboxError) -> SandboxError {
+        guard error.failureClass == .attempt, error.retryAfter == nil else { return error }
+        return SandboxError(.target, code: error.code, error.message)
     }
 
     private mutating func tellReady(_ target: AssignedTarget) {

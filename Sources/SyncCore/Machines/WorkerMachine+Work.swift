@@ -107,6 +107,16 @@ extension WorkerMachine {
         }
         if error.code == .unavailable {
             bindAt = now + settings.bindWait
+            // Given back, so that people read why they wait, and another worker may be asked first.
+            let waiting = jobs.filter { id, job in
+                job.isAtStore && !storing.contains(id) && !reading.contains { $0.id == id }
+            }
+            for id in waiting.keys {
+                end(
+                    id,
+                    store: .failed(
+                        Failure(.store, code: error.code.rawValue, message: error.message)))
+            }
             return
         }
         hasExited = true

@@ -14,6 +14,9 @@ package struct EditSequence: Hashable, Comparable, Sendable, CustomStringConvert
     /// Before the first edit.
     package static let none = EditSequence(0)
 
+    /// Behind every edit.
+    package static let last = EditSequence(.max)
+
     /// The next one.
     package var next: EditSequence { EditSequence(value + 1) }
 
