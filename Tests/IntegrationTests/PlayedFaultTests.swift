@@ -68,7 +68,7 @@ import Testing
         return (attributes[.size] as? NSNumber)?.intValue ?? 0
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `a disk that hangs while the journal's long log is copied holds up no commit`()
         async throws
     {
@@ -102,7 +102,7 @@ import Testing
     }
 
     // Trace A8.
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.patience))
     func `an fsync that fails while the journal's log is copied ends the coordinator, too`()
         async throws
     {

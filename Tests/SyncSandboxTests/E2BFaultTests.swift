@@ -17,10 +17,11 @@ struct E2BFaultTests {
     // MARK: Answers that get lost
 
     // Trace A4.
-    @Test func `a late move of the same worker loses`() async throws {
+    @Test(arguments: [E2BDouble.Fault.late, .lateTimedOut])
+    func `a late move of the same worker loses`(fault: E2BDouble.Fault) async throws {
         try await E2BSandbox.with { sandbox in
             let writer = try await sandbox.entered()
-            sandbox.double.fail(.move, with: .late)
+            sandbox.double.fail(.move, with: fault)
             let error = try await failure {
                 try await writer.apply(Self.put("old", sequence: 5), through: stage)
             }

@@ -14,7 +14,8 @@ import Testing
         "", "store.db", "sqlite:", "sqlite://store.db", "sqlite::memory:", "sqlite:dir/",
         "sqlite:a\u{0}b", "https://secret.convex.cloud", "x:y", "postgres:secret",
         "postgres://u:secret@h/db?secret=1", "postgres://u:sec ret@[h/db",
-        "postgres://u:secret%zz@h/db",
+        "postgres://u:secret%zz@h/db", "postgres://u:s/secret@h/db",
+        "postgres://u:s@secret@h/db", "postgres://u@h:secret/db",
     ])
     func `a text that names no store is refused with a sentence that does not quote it`(
         text: String

@@ -46,8 +46,10 @@ package enum LeakWatch {
     /// Children that live, and those that nobody has waited for.
     private static func children() -> [String] {
         entries("/proc/self/task").flatMap { task in
-            text("/proc/self/task/\(task)/children").split(separator: " ").map { pid in
+            text("/proc/self/task/\(task)/children").split(separator: " ").compactMap { pid in
                 let command = text("/proc/\(pid)/cmdline").split(separator: "\0").prefix(3)
+                // A sanitizer's own, which stays for its next report.
+                if command.first?.hasSuffix("/llvm-symbolizer") ?? false { return nil }
                 return "process \(pid) (\(command.joined(separator: " ")))"
             }
         }

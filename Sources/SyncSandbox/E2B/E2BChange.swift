@@ -47,8 +47,9 @@ struct E2BChange: Sendable {
     private func put(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
         if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
         let staged = stage.unused()
-        try await upload(content, to: staged)
         do throws(SandboxError) {
+            // A refused upload leaves what had been written of it.
+            try await upload(content, to: staged)
             if isExecutable { try await makeExecutable(staged.path) }
             try await verify()
             try await place(staged)
@@ -239,7 +240,9 @@ struct E2BChange: Sendable {
     /// - Returns: Whether it was executed before.
     private func isBuried(in grave: String) async throws(SandboxError) -> Bool {
         try await settled { () async throws(SandboxError) -> Bool in
-            try await envd.makeDirectory(grave) == .isFile
+            // A link that leads nowhere is there, but no directory can be made of it.
+            if let found = try await envd.stat(grave), !found.isDirectory { return true }
+            return try await envd.makeDirectory(grave) == .isFile
         }
     }
 

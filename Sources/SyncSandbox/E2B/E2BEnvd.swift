@@ -4,15 +4,18 @@ internal import NIOHTTP1
 internal import SyncCore
 
 /// What stands under a path, as envd tells it.
+///
+/// Of a link envd tells the type of what it leads to, and where it leads; none if it leads nowhere.
 struct E2BEntry: Decodable, Sendable {
     let name: String
-    let type: String
+    let type: String?
+    let symlinkTarget: String?
     let modifiedTime: String?
     let metadata: [String: String]?
 
-    var isDirectory: Bool { type == "FILE_TYPE_DIRECTORY" }
-    var isFile: Bool { type == "FILE_TYPE_FILE" }
-    var isLink: Bool { type == "FILE_TYPE_SYMLINK" }
+    var isDirectory: Bool { !isLink && type == "FILE_TYPE_DIRECTORY" }
+    var isFile: Bool { !isLink && type == "FILE_TYPE_FILE" }
+    var isLink: Bool { symlinkTarget != nil || type == "FILE_TYPE_SYMLINK" }
 }
 
 /// What became of a `Move`.
@@ -114,7 +117,10 @@ struct E2BEnvd: Sendable {
         guard let found = try? JSONDecoder().decode(Many.self, from: reply.data) else {
             throw senseless("list", subject)
         }
-        return found.entries ?? []
+        // A name is appended to paths that are removed: what is none, envd never says.
+        return (found.entries ?? []).filter {
+            !["", ".", ".."].contains($0.name) && !$0.name.contains("/")
+        }
     }
 
     /// What became of a `MakeDir`.
@@ -130,7 +136,7 @@ struct E2BEnvd: Sendable {
         switch reply.status {
         case 200: return .made
         case 409 where code(of: reply) == "already_exists": return .wasThere
-        case 400: return .isFile
+        case 400 where code(of: reply) == "invalid_argument": return .isFile
         default: throw failure(reply, "make", subject)
         }
     }

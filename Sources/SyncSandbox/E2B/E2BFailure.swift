@@ -127,12 +127,14 @@ enum E2BFailure {
             .contains { said.contains($0) }
     }
 
-    /// Whether the request may have been delivered although the answer does not come from envd.
+    private struct Word: Decodable { let code: String? }
+
+    /// Whether the request may have been delivered although the answer does not come from envd: in
+    /// doubt it may. envd's own refusals have a word as their code.
     static func mayTakeEffect(_ reply: E2BReply) -> Bool {
         switch reply.status {
-        case 502: !isNotFound(reply)
-        case 503, 504: true
-        case 500: message(of: reply).isEmpty
+        case 408, 501...: !isNotFound(reply)
+        case 500: (try? JSONDecoder().decode(Word.self, from: reply.data))?.code == nil
         default: false
         }
     }

@@ -66,6 +66,7 @@ struct E2BStage: Sendable {
 
     /// Ends all writes through it: when it returns, a plain file has its name, for ever.
     func revoke() async throws(SandboxError) {
+        try await refuseLinks()
         for _ in 0..<Self.roundsMax {
             let number = try await unusedNumber()
             let found = try await envd.stat(path)
@@ -86,8 +87,23 @@ struct E2BStage: Sendable {
     private var away: String { envd.path("\(EditPath.reserved)/revoked/\(name)") }
 
     private func unusedNumber() async throws(SandboxError) -> Int {
+        // Whoever works in the sandbox may make any name there.
         let used = try await envd.list(away)?.compactMap { Int($0.name) } ?? []
-        return (used.max() ?? 0) + 1
+        return (used.filter { (0..<Self.numberMax).contains($0) }.max() ?? 0) + 1
+    }
+
+    private static let numberMax = 1 << 30
+
+    /// Through a link, what is moved away and removed would be somebody else's.
+    private func refuseLinks() async throws(SandboxError) {
+        for folder in ["", "/stage", "/revoked"] {
+            let path = envd.path(EditPath.reserved + folder)
+            guard try await envd.stat(path)?.isLink ?? false else { continue }
+            throw SandboxError(
+                .target, code: "ELOOP",
+                "'\(path)' in sandbox '\(envd.place.sandbox)' is a link: nothing is revoked "
+                    + "through it. Remove it; its edits wait.")
+        }
     }
 
     /// Whether the plain file that was found stands for good.
@@ -101,7 +117,9 @@ struct E2BStage: Sendable {
 
     private func moveAway(as number: Int) async throws(SandboxError) {
         switch try await envd.move(path, to: "\(away)/\(number)") {
-        case .done:
+        case .done(let moved):
+            // What a link leads to is not this stage's.
+            guard moved.isDirectory else { return }
             for entry in try await envd.list("\(away)/\(number)") ?? [] {
                 try await envd.remove("\(away)/\(number)/\(entry.name)")
             }

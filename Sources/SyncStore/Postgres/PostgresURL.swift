@@ -11,7 +11,7 @@ package struct PostgresURL: Sendable, Equatable, CustomStringConvertible {
     ///
     /// Nothing says why: libpq's own complaint quotes parts of the URL.
     package init?(_ text: String) {
-        guard !text.utf8.contains(0) else { return nil }
+        guard !text.utf8.contains(0), !Self.isAmbiguous(text) else { return nil }
         guard let options = PQconninfoParse(text, nil) else { return nil }
         defer { PQconninfoFree(options) }
         var fields: [String: String] = [:]
@@ -22,8 +22,21 @@ package struct PostgresURL: Sendable, Equatable, CustomStringConvertible {
             }
             place = place.advanced(by: 1)
         }
+        let ports = fields["port"] ?? ""
+        guard ports.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2C }) else {
+            return nil
+        }
         secret = text
         description = Self.redacted(fields)
+    }
+
+    /// Whether a character of the password may be taken for the end of a part: libpq would then read
+    /// the rest of it as host, port or database, which are shown.
+    private static func isAmbiguous(_ text: String) -> Bool {
+        guard let start = text.firstRange(of: "://")?.upperBound else { return false }
+        let body = text[start...].prefix { $0 != "?" }
+        guard let at = body.firstIndex(of: "@") else { return false }
+        return body[..<at].contains("/") || body[at...].dropFirst().contains("@")
     }
 
     /// The URL without what may be secret.

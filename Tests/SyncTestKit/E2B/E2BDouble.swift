@@ -25,6 +25,8 @@ package final class E2BDouble: Sendable {
         case unreachableAfterEffect
         /// The connection is closed at once; executed when the test says so (1.8, last row).
         case late
+        /// The edge does not wait for it and answers 524; executed when the test says so.
+        case lateTimedOut
         /// The disk is full after so many bytes: 507, and the file is left with them (1.4).
         case fullDisk(after: Int)
         /// Answered when the test lets it go.

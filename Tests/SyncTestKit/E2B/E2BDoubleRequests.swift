@@ -148,6 +148,8 @@ extension E2BDouble {
 
     // MARK: Faults
 
+    static let timedOut = E2BDoubleReply.error(524, "A timeout occurred")
+
     func fault(_ kind: Kind, _ path: String) -> Fault? {
         state.withLock { state in
             let found = state.rules.firstIndex {
@@ -166,6 +168,8 @@ extension E2BDouble {
     ) async -> E2BDoubleReply? {
         switch fault(kind, path) {
         case nil, .fullDisk: return effect()
+        case .refuse(500, let message, nil):
+            return .error(EnvdFiles.Refusal("internal", message))
         case .refuse(let status, let message, let retryAfter):
             return Self.refusal(status, message, retryAfter)
         case .loseAnswer:
@@ -177,6 +181,9 @@ extension E2BDouble {
         case .late:
             state.withLock { $0.late.append { effect().status } }
             return nil
+        case .lateTimedOut:
+            state.withLock { $0.late.append { effect().status } }
+            return Self.timedOut
         case .hold:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
             return effect()

@@ -32,10 +32,11 @@ extension E2BDouble {
         case .refuse(let status, let message, let retryAfter):
             guard await drained(&parts) != nil else { return nil }
             return Self.refusal(status, message, retryAfter)
-        case .late:
+        case .late, .lateTimedOut:
             // Read to its end, so that it can be executed later; the client is not told.
             guard let body = await drained(&parts) else { return nil }
             state.withLock { $0.late.append { self.store(body, raw, sandbox, request).status } }
+            if case .lateTimedOut = fault { return Self.timedOut }
             return nil
         case .hold:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
@@ -46,7 +47,7 @@ extension E2BDouble {
         case .loseAnswer: return nil
         case .unreachableAfterEffect:
             return .error(502, "The sandbox is running but port is not open")
-        case nil, .refuse, .late, .fullDisk, .hold: return reply
+        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold: return reply
         }
     }
 
@@ -206,6 +207,9 @@ extension E2BDouble {
         case .late:
             state.withLock { $0.late.append { Self.run(start.process, place).status } }
             return nil
+        case .lateTimedOut:
+            state.withLock { $0.late.append { Self.run(start.process, place).status } }
+            return Self.timedOut
         case .hold:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
         case .loseAnswer:

@@ -43,7 +43,7 @@ struct EnvdFiles: Sendable {
 
     struct Entry: Encodable {
         var name: String
-        var type: String
+        var type: String?
         var path: String
         var size: String?
         var mode: Int
@@ -220,11 +220,14 @@ struct EnvdFiles: Sendable {
         _ path: String, _ status: Glibc.stat, _ metadata: EnvdMetadata
     ) -> Entry {
         let kind = status.st_mode & S_IFMT
-        let type =
-            switch kind {
+        // The type is that of what a link leads to; none if that is no file and no directory.
+        var reached = Glibc.stat()
+        let isReached = look(at: place(path), &reached) == 0
+        let type: String? =
+            switch isReached ? reached.st_mode & S_IFMT : 0 {
             case S_IFDIR: "FILE_TYPE_DIRECTORY"
-            case S_IFLNK: "FILE_TYPE_SYMLINK"
-            default: "FILE_TYPE_FILE"
+            case S_IFREG: "FILE_TYPE_FILE"
+            default: nil
             }
         let time = status.st_mtim
         let fraction = String(time.tv_nsec + 1_000_000_000).dropFirst()
