@@ -129,8 +129,9 @@ enum E2BFailure {
 
     private struct Word: Decodable { let code: String? }
 
-    /// Whether the request may have been delivered although the answer does not come from envd: in
-    /// doubt it may. envd's own refusals have a word as their code.
+    /// Whether the request may have been delivered although the answer does not come from envd.
+    ///
+    /// In doubt it may. envd's own refusals have a word as their code.
     static func mayTakeEffect(_ reply: E2BReply) -> Bool {
         switch reply.status {
         case 408, 501...: !isNotFound(reply)
