@@ -82,7 +82,7 @@ package final class PostgresServer: Sendable {
         let flags =
             [
                 "listen_addresses=127.0.0.1", "port=\(port)", "unix_socket_directories=\(folder)",
-                "shared_buffers=32MB", "max_connections=60",
+                "shared_buffers=32MB", "max_connections=300",
             ] + settings
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

@@ -165,7 +165,7 @@ extension CoordinatorMachine {
     /// One that nobody has marked yet gets a single file at first: of two workers that mark it, the
     /// second one could not tell a sandbox that was wiped in between from one that never had a
     /// marker, and what the first one wrote would be missing. Nor does one whose other stages are
-    /// still to be revoked: each worker that makes it ready would revoke those of the workers before.
+    /// still to be revoked: each worker that makes it ready would revoke those of the others.
     func hasTargetCredit(_ project: ProjectName) -> Bool {
         // A loop, and no closure: one that captures the machine copies it.
         guard let record = projects[project] else { return true }

@@ -98,13 +98,13 @@ struct FileSlot: Sendable {
     /// Whether anything is left to do, the failed list included.
     var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
 
-    /// Where it is to be written again, and was tried in vain: it holds up no other file of a refill.
+    /// Where it is to be written again, and was tried in vain: it holds up no other file.
     var failingRefresh: [TargetURL] { trouble.value.isRefreshFailing ? refresh : [] }
 
     /// Whether an edit waits for a worker; else only a refresh may.
     var isEditWaiting: Bool { row != nil && row?.failure == nil }
 
-    /// By what its turn in the queue is decided: what can't be written again comes behind all edits.
+    /// By what its turn in the queue is decided: what can't be written again is behind all edits.
     var queueSequence: EditSequence {
         if !isEditWaiting, trouble.value.isRefreshFailing { return .last }
         return row?.sequence ?? refreshSequence

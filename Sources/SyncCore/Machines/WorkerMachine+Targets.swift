@@ -111,8 +111,9 @@ extension WorkerMachine {
         }
     }
 
-    /// A failure to make a target ready: it is the target's, and no file's attempt is burnt, unless a
-    /// wait was asked for.
+    /// A failure to make a target ready: it is the target's, and no file's attempt is burnt.
+    ///
+    /// One that asks for a wait stays what it is.
     private static func ofTarget(_ error: SandboxError) -> SandboxError {
         guard error.failureClass == .attempt, error.retryAfter == nil else { return error }
         return SandboxError(.target, code: error.code, error.message)

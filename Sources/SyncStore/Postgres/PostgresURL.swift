@@ -30,8 +30,9 @@ package struct PostgresURL: Sendable, Equatable, CustomStringConvertible {
         description = Self.redacted(fields)
     }
 
-    /// Whether a character of the password may be taken for the end of a part: libpq would then read
-    /// the rest of it as host, port or database, which are shown.
+    /// Whether a character of the password may be taken for the end of a part.
+    ///
+    /// libpq would then read the rest of it as host, port or database, which are shown.
     private static func isAmbiguous(_ text: String) -> Bool {
         guard let start = text.firstRange(of: "://")?.upperBound else { return false }
         let body = text[start...].prefix { $0 != "?" }
