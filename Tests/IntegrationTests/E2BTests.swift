@@ -174,7 +174,8 @@ import Testing
 
     @Test(.timeLimit(.patience))
     func `a sandbox that was killed is detached, and the other one goes on`() async throws {
-        try await Self.withScene(["sbx1", "sbx2"], flags: ["--set", "gone-s=1"]) { scene in
+        // Time enough to push everything before: an edit that names a detached sandbox is refused.
+        try await Self.withScene(["sbx1", "sbx2"], flags: ["--set", "gone-s=20"]) { scene in
             let both = ["sbx1", "sbx2"]
             try await scene.push(Self.texts(10, "both"), to: both)
             try await scene.rest()
@@ -184,6 +185,7 @@ import Testing
                 try await scene.story(of: "sbx1").contains("detached")
             }
             try await scene.rest()
+            #expect(await scene.book.refused.isEmpty)
             #expect(try scene.files(of: "sbx2") == Self.texts(10, "one"))
             #expect(try scene.files(of: "sbx1") == Self.texts(10, "both"))
             let away = try await scene.cluster.events().filter { $0.kind == .away }
