@@ -158,7 +158,8 @@ import Testing
         try await Self.withScene { scene in
             try await scene.push(["first": "1"])
             try await scene.rest()
-            scene.double.limitRate(to: 25)
+            // So low that even a loaded machine meets it.
+            scene.double.limitRate(to: 1)
             try await scene.push(Self.texts(40, "limited"))
             try await Patience.until("the sandbox is told to be away") {
                 try await scene.story().contains("away")
