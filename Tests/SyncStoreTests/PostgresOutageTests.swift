@@ -21,10 +21,9 @@ import Testing
         let rounds = UInt64(60)
         let tasks = UInt64(4)
         // Each task writes its own files in rounds; what fails is asked again until it is known.
-        let failures = try await withThrowingTaskGroup(of: Int.self) { group in
+        try await withThrowingTaskGroup(of: Void.self) { group in
             for task in 0..<tasks {
                 group.addTask {
-                    var failures = 0
                     for round in 1...rounds {
                         let base = (round * tasks + task) * 10
                         let edits = (0..<10).map {
@@ -41,25 +40,28 @@ import Testing
                                 return true
                             } catch let error as StoreError {
                                 #expect(error.code == .unavailable, "\(error.message)")
-                                failures += 1
                                 return false
                             }
                         }
                     }
-                    return failures
                 }
             }
-            for _ in 0..<3 {
+            for crash in 1...3 as ClosedRange<UInt64> {
                 let before = try await store.identity().highestSequence
                 try await Patience.until("more is stored") {
                     try await store.identity().highestSequence.value >= before.value + 100
                 }
                 try server.crash()
+                // The tasks may be between two calls: this one meets the dead server for certain.
+                let error = await #expect(throws: StoreError.self) {
+                    try await store.apply([.put(crash, .named("lost"))])
+                }
+                #expect(error?.code == .unavailable)
                 try server.start()
             }
-            return try await group.reduce(0, +)
+            try await group.waitForAll()
         }
-        #expect(failures > 0, "no call met a dead server")
+        #expect(try await store.version(of: .named("lost"), nil) == nil)
         for task in 0..<tasks {
             for file in 0..<10 {
                 let history = try await store.history(of: .named("t\(task)/f\(file)"))

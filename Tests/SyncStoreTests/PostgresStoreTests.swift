@@ -23,6 +23,7 @@ import Testing
     private static func impatient() -> PostgresLimits {
         var limits = PostgresLimits()
         limits.lockWait = .milliseconds(300)
+        limits.lockWaitAlone = .milliseconds(50)
         limits.stallWait = .milliseconds(300)
         return limits
     }
@@ -103,7 +104,8 @@ import Testing
                         for answer in try await store.apply(edits) {
                             switch answer {
                             case .applied, .stale: continue
-                            case .known, .conflict, .refused: Issue.record("\(answer)")
+                            case .known, .conflict, .refused, .unavailable:
+                                Issue.record("\(answer)")
                             }
                         }
                     }
@@ -155,14 +157,45 @@ import Testing
             "UPDATE syncd.files SET digest = 0 WHERE path = 'a'; SELECT pg_sleep(3600);",
             until: "wait_event = 'PgSleep'")
         let batch = [SequencedEdit.put(3, .named("a")), .put(4, .named("b"))]
-        let error = await #expect(throws: StoreError.self) { try await store.apply(batch) }
-        #expect(error?.code == .unavailable && error?.message.contains("55P03") == true)
-        #expect(try await store.version(of: .named("b"), nil)?.sequence.value == 4)
+        let answers = try await store.apply(batch)
+        guard case .unavailable(let reason) = answers[0] else {
+            Issue.record("\(answers[0])")
+            return
+        }
+        #expect(reason.contains("55P03"))
+        #expect(answers[1] == .applied(Version(2)))
         try server.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
                 + "'somebody' AND datname = '\(database)'")
         holder.end()
         #expect(try await store.apply(batch) == [.applied(Version(2)), .known(Version(2))])
+        await store.close()
+    }
+
+    @Test func `many rows that somebody holds take no more than a call's time`() async throws {
+        var limits = Self.impatient()
+        limits.answerWait = .seconds(8)
+        let store = try await open(limits)
+        let files = (1...400).map { SequencedEdit.put(UInt64($0), .named("f\($0)")) }
+        _ = try await store.apply(files)
+        let holder = try await Intruder(
+            server, database, name: "somebody",
+            "UPDATE syncd.files SET digest = 0 WHERE path <> 'f1'; SELECT pg_sleep(3600);",
+            until: "wait_event = 'PgSleep'")
+        defer { holder.end() }
+        let answers = try await store.apply(
+            (1...400).map { SequencedEdit.put(UInt64(400 + $0), .named("f\($0)")) })
+        #expect(answers.count == 400)
+        #expect(answers[0] == .applied(Version(2)))
+        for answer in answers.dropFirst() {
+            guard case .unavailable = answer else {
+                Issue.record("\(answer)")
+                break
+            }
+        }
+        try server.run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
+                + "'somebody' AND datname = '\(database)'")
         await store.close()
     }
 

@@ -190,9 +190,7 @@ extension WorkerMachine {
         case .failure(let error):
             directives.append(
                 .send(
-                    .filesFailed(
-                        stamp, question,
-                        Failure(.store, code: error.code.rawValue, message: error.message))))
+                    .filesFailed(stamp, question, Failure(error))))
         }
     }
 }

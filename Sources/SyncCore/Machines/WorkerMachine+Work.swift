@@ -47,10 +47,7 @@ extension WorkerMachine {
             guard let job = jobs[id], case .edit(let edit) = job.assignment.task else { continue }
             switch result {
             case .failure(let error):
-                end(
-                    id,
-                    store: .failed(
-                        Failure(.store, code: error.code.rawValue, message: error.message)))
+                end(id, because: error)
             case .success(let applied):
                 guard place < applied.count else { continue }
                 take(applied[place], of: edit, id)
@@ -72,6 +69,7 @@ extension WorkerMachine {
         case .stale(let newer): end(id, store: .stale(by: newer))
         case .conflict(let current): end(id, store: .conflict(current: current))
         case .refused(let reason): end(id, store: .refused(reason: reason))
+        case .unavailable(let reason): end(id, because: StoreError(.unavailable, reason))
         }
     }
 
@@ -82,9 +80,7 @@ extension WorkerMachine {
         guard let job = jobs[id] else { return }
         switch result {
         case .failure(let error):
-            end(
-                id,
-                store: .failed(Failure(.store, code: error.code.rawValue, message: error.message)))
+            end(id, because: error)
         case .success(nil):
             // The store never had it: nothing is to be written.
             for target in job.assignment.targets { jobs[id]?.results[target.url] = .visible }
@@ -111,12 +107,7 @@ extension WorkerMachine {
             let waiting = jobs.filter { id, job in
                 job.isAtStore && !storing.contains(id) && !reading.contains { $0.id == id }
             }
-            for id in waiting.keys {
-                end(
-                    id,
-                    store: .failed(
-                        Failure(.store, code: error.code.rawValue, message: error.message)))
-            }
+            for id in waiting.keys { end(id, because: error) }
             return
         }
         hasExited = true
@@ -131,9 +122,21 @@ extension WorkerMachine {
         end(id, store: .stored(job.version ?? .none))
     }
 
+    /// Gives the file back: the store can't take or tell it now.
+    private mutating func end(_ id: AssignmentID, because error: StoreError) {
+        end(id, store: .failed(Failure(error)))
+    }
+
     mutating func end(_ id: AssignmentID, store: StoreResult) {
         guard let job = jobs.removeValue(forKey: id) else { return }
         outbox.add(
             .outcome(Outcome(assignment: id, store: store, targets: job.results)), held: job.held)
+    }
+}
+
+extension Failure {
+    /// The store's failure, as it is told to the coordinator.
+    init(_ error: StoreError) {
+        self.init(.store, code: error.code.rawValue, message: error.message)
     }
 }

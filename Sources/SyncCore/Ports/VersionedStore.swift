@@ -87,6 +87,8 @@ package enum Applied: Sendable, Equatable {
     case conflict(current: Version)
     /// This edit alone can't be stored (too large for this store, for instance); nothing changed.
     case refused(reason: String)
+    /// This edit alone can't be stored now (somebody holds its row); nothing changed: ask again.
+    case unavailable(reason: String)
 }
 
 /// One version of one file.

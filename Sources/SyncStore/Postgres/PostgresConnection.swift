@@ -8,21 +8,37 @@ internal import SyncCore
 internal import Synchronization
 
 /// How long a call may take, and whether its caller still waits for it.
+///
+///     waiting for a session ──begin──▶ running
 final class PostgresDeadline: Sendable {
-    private let end: ContinuousClock.Instant
+    private let end: Mutex<ContinuousClock.Instant>
     private let isGivenUp = Atomic<Bool>(false)
 
     /// Counts from now.
-    init(_ wait: Duration) { end = .now + wait }
+    init(_ wait: Duration) { end = Mutex(.now + wait) }
+
+    /// Counts anew from now, unless the time is over or nobody waits any more.
+    ///
+    /// - Returns: Whether it does; if not, nothing may be sent.
+    func begin(_ wait: Duration) -> Bool {
+        guard left > .zero else { return false }
+        end.withLock { $0 = .now + wait }
+        return true
+    }
 
     /// Nobody waits for the answer any more.
     func giveUp() { isGivenUp.store(true, ordering: .relaxed) }
 
+    /// Time that is left; none for a call that was given up.
+    var left: Duration {
+        if isGivenUp.load(ordering: .relaxed) { return .zero }
+        return max(.zero, end.withLock(\.self) - .now)
+    }
+
     /// Milliseconds for one look, so that a call that was given up ends soon; nil: no time is left.
     func slice() -> Int32? {
-        let left = end - .now
-        guard left > .zero, !isGivenUp.load(ordering: .relaxed) else { return nil }
-        return Int32(min(left.wholeMilliseconds, 100))
+        let left = left
+        return left > .zero ? Int32(min(left.wholeMilliseconds, 100)) : nil
     }
 }
 
@@ -216,6 +232,22 @@ extension PostgresConnection {
                 .corrupt,
                 "The database at \(place) has the encoding \(encoding). Make one with createdb "
                     + "--encoding UTF8 --template template0, and name that.")
+        }
+    }
+
+    /// Sets how long statements wait for a row that another session holds.
+    ///
+    /// The session is given up when that fails: what its limit is then, nobody knows.
+    func setLockWait(
+        _ wait: Duration, until deadline: PostgresDeadline
+    ) throws(PostgresFailure) {
+        do throws(PostgresFailure) {
+            _ = try query(
+                "set a session up", "SELECT set_config('lock_timeout', $1::text, false)",
+                [.text(String(wait.wholeMilliseconds))], until: deadline)
+        } catch {
+            isBroken = true
+            throw error
         }
     }
 

@@ -4,14 +4,19 @@ package struct PostgresLimits: Sendable {
     package var connectionsMax = 4
     /// Time for one address of the server to let us in, whole seconds, at least 2.
     package var connectWait: Duration = .seconds(4)
-    /// Time for a whole call, from a connection in hand; past it the connection is given up.
+    /// Time for a whole call, from a session in hand; past it the session is given up.
     ///
-    /// Below a worker's attempt deadline (30 s), so that its files are given back with the reason.
+    /// With ``sessionWait`` below a worker's attempt deadline (30 s), so that its files are given
+    /// back with the reason.
     package var answerWait: Duration = .seconds(20)
     /// After how long the server itself ends a statement; below ``answerWait``.
     package var statementWait: Duration = .seconds(15)
+    /// How long a call waits for a session when all are in use.
+    package var sessionWait: Duration = .seconds(5)
     /// How long a statement waits for a row that another session holds.
     package var lockWait: Duration = .seconds(3)
+    /// The same once a batch has waited in vain, and its edits go one by one.
+    package var lockWaitAlone: Duration = .milliseconds(100)
     /// After how long a session that waits for its client inside a transaction is ended.
     package var stallWait: Duration = .seconds(2)
     /// Content of one statement; a larger batch goes in several.

@@ -5,7 +5,8 @@ internal import Synchronization
 /// A few sessions, each with a thread of its own that may block, made when calls overlap.
 ///
 /// A call takes the lane that was used last, so that a worker that does one thing at a time keeps
-/// one session. Calls past the last lane wait in their order.
+/// one session. Calls past the last lane wait in their order; what has waited too long, or whose
+/// caller is gone, is not sent any more.
 final class PostgresPool: Sendable {
     /// What a call does with its session; run on the lane's thread.
     typealias Body<R> =
@@ -43,7 +44,7 @@ final class PostgresPool: Sendable {
     /// A session that stood idle may have been closed by a restart of the server: then the call is
     /// made once more on a new one, so it must be one that can be repeated.
     func run<R: Sendable>(_ body: @escaping Body<R>) async throws(PostgresFailure) -> R {
-        let deadline = PostgresDeadline(limits.answerWait)
+        let deadline = PostgresDeadline(limits.sessionWait)
         let result: Result<R, PostgresFailure> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 submit { lane in
@@ -96,6 +97,7 @@ final class PostgresPool: Sendable {
         _ body: Body<R>, on lane: Lane, until deadline: PostgresDeadline
     ) -> Result<R, PostgresFailure> {
         do throws(PostgresFailure) {
+            guard deadline.begin(limits.answerWait) else { throw unsent() }
             while true {
                 let connection = try session(of: lane, until: deadline)
                 let wasFresh = connection.isFresh
@@ -111,6 +113,13 @@ final class PostgresPool: Sendable {
         } catch {
             return .failure(error)
         }
+    }
+
+    private func unsent() -> PostgresFailure {
+        PostgresFailure(
+            .unavailable,
+            "Could not ask the store at \(url): all \(lanes.count) sessions of this process are in "
+                + "use. Look whether the server is overloaded or hangs. Its files wait.")
     }
 
     private func session(

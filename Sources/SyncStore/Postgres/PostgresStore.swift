@@ -169,7 +169,11 @@ extension PostgresStore {
         do {
             return try await decide(part)
         } catch  where error.kind == .refused || error.kind == .locked {
-            return try await applyAlone(part)
+            do {
+                return try await applyAlone(part)
+            } catch {
+                throw StoreError(error)
+            }
         } catch {
             throw StoreError(error)
         }
@@ -177,32 +181,66 @@ extension PostgresStore {
 
     /// Each edit in a transaction of its own, so that one that can't be stored, or whose row
     /// somebody holds, harms no other.
-    private func applyAlone(_ edits: [SequencedEdit]) async throws(StoreError) -> [Applied] {
-        var answers: [Applied] = []
-        var held: PostgresFailure?
-        for edit in edits {
-            do {
-                answers += try await decide([edit])
-            } catch  where error.kind == .refused {
-                answers.append(.refused(reason: error.message))
-            } catch  where error.kind == .locked {
-                held = error
+    ///
+    /// One session does it, which waits for no row for long: a held one costs
+    /// ``PostgresLimits/lockWaitAlone``. Edits that are left when the time is over come again.
+    private func applyAlone(_ edits: [SequencedEdit]) async throws(PostgresFailure) -> [Applied] {
+        let limits = pool.limits
+        let versionsKept = versionsKept
+        return try await pool.run { connection, deadline throws(PostgresFailure) in
+            try connection.setLockWait(limits.lockWaitAlone, until: deadline)
+            var answers: [Applied] = []
+            do throws(PostgresFailure) {
+                for edit in edits where deadline.left > limits.answerWait / 4 {
+                    answers.append(
+                        try Self.decide(
+                            edit, keeping: versionsKept, on: connection, until: deadline))
+                }
             } catch {
-                throw StoreError(error)
+                if !connection.isBroken {
+                    try connection.setLockWait(limits.lockWait, until: deadline)
+                }
+                throw error
+            }
+            try connection.setLockWait(limits.lockWait, until: deadline)
+            let late = Applied.unavailable(
+                reason: "The store at \(connection.place) had no time left for this edit: rows of "
+                    + "others before it are held. It is asked again.")
+            return answers + Array(repeating: late, count: edits.count - answers.count)
+        }
+    }
+
+    /// Asks until one edit has its answer.
+    private static func decide(
+        _ edit: SequencedEdit, keeping versionsKept: Int, on connection: PostgresConnection,
+        until deadline: PostgresDeadline
+    ) throws(PostgresFailure) -> Applied {
+        let batch = PostgresBatch([edit], keeping: versionsKept)
+        for _ in 0..<repeatsMax {
+            do throws(PostgresFailure) {
+                let answers = try batch.apply(on: connection, until: deadline)
+                if let answer = answers.first.flatMap(\.self) { return answer }
+            } catch {
+                switch error.kind {
+                case .collided: continue
+                case .refused: return .refused(reason: error.message)
+                case .locked: return .unavailable(reason: error.message)
+                case .lost, .unavailable, .corrupt: throw error
+                }
             }
         }
-        // The others are known when they come again.
-        if let held { throw StoreError(held) }
-        return answers
+        return .unavailable(reason: contested(connection.place))
+    }
+
+    private static func contested(_ place: String) -> String {
+        "Could not apply edits to the store at \(place): other processes write the same files all "
+            + "the time. Look whether two pools share the database."
     }
 
     /// Asks until every edit has its answer.
     private func decide(_ edits: [SequencedEdit]) async throws(PostgresFailure) -> [Applied] {
         var answers = [Applied?](repeating: nil, count: edits.count)
-        var failure = PostgresFailure(
-            .unavailable,
-            "Could not apply edits to the store at \(pool.url): other processes write the same "
-                + "files all the time. Look whether two pools share the database.")
+        var failure = PostgresFailure(.unavailable, Self.contested("\(pool.url)"))
         var hasFreed = false
         for _ in 0..<Self.repeatsMax {
             let open = answers.indices.filter { answers[$0] == nil }

@@ -1,0 +1,93 @@
+import Dispatch
+import SyncTestKit
+import Synchronization
+import Testing
+
+@testable import SyncStore
+
+/// Calls that share a few sessions.
+struct PostgresPoolTests {
+    private static func pool(
+        _ change: (inout PostgresLimits) -> Void
+    ) throws -> PostgresPool {
+        let server = try PostgresServer.shared()
+        var limits = PostgresLimits()
+        limits.connectionsMax = 1
+        change(&limits)
+        return PostgresPool(try server.postgres(try server.makeDatabase()), limits)
+    }
+
+    private static func session(_ pool: PostgresPool) async throws -> UInt64 {
+        try await pool.run { connection, deadline throws(PostgresFailure) in
+            try connection.query(
+                "read the session's number", "SELECT pg_backend_pid()::bigint", until: deadline
+            ).integer(0, 0)
+        }
+    }
+
+    @Test func `a call that was given up while it waited is not sent and harms no session`()
+        async throws
+    {
+        let pool = try Self.pool { $0.sessionWait = .seconds(3_600) }
+        let first = try await Self.session(pool)
+        let (entered, enter) = AsyncStream<Void>.makeStream()
+        let gate = DispatchSemaphore(value: 0)
+        let holder = Task {
+            try await pool.run { _, _ throws(PostgresFailure) in
+                enter.yield()
+                gate.wait()
+            }
+        }
+        for await _ in entered { break }
+        let isSent = Atomic<Bool>(false)
+        let waiting = Task {
+            try await pool.run { _, _ throws(PostgresFailure) in
+                isSent.store(true, ordering: .relaxed)
+            }
+        }
+        waiting.cancel()
+        gate.signal()
+        try await holder.value
+        let error = await #expect(throws: PostgresFailure.self) { try await waiting.value }
+        #expect(error?.kind == .unavailable)
+        let wasSent = isSent.load(ordering: .relaxed)
+        #expect(!wasSent)
+        #expect(try await Self.session(pool) == first)
+        await pool.close()
+    }
+
+    @Test func `a call that found no session in time is not sent`() async throws {
+        let pool = try Self.pool { $0.sessionWait = .zero }
+        let error = await #expect(throws: PostgresFailure.self) { try await Self.session(pool) }
+        #expect(error?.kind == .unavailable)
+        #expect(error?.message.contains("sessions of this process are in use") == true)
+        await pool.close()
+    }
+
+    @Test func `calls that wait when the pool is closed end`() async throws {
+        let pool = try Self.pool { $0.sessionWait = .seconds(3_600) }
+        let (entered, enter) = AsyncStream<Void>.makeStream()
+        let gate = DispatchSemaphore(value: 0)
+        let holder = Task {
+            try await pool.run { _, _ throws(PostgresFailure) in
+                enter.yield()
+                gate.wait()
+            }
+        }
+        for await _ in entered { break }
+        let waiting = (0..<3).map { _ in Task { try await Self.session(pool) } }
+        let closing = Task { await pool.close() }
+        gate.signal()
+        try await holder.value
+        // Each was served before the end, or is told of it.
+        for call in waiting {
+            do {
+                _ = try await call.value
+            } catch let error as PostgresFailure {
+                #expect(error.message.contains("was closed"))
+            }
+        }
+        await closing.value
+        await #expect(throws: PostgresFailure.self) { try await Self.session(pool) }
+    }
+}
