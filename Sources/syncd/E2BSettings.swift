@@ -50,7 +50,7 @@ enum E2BSettings {
         guard let text = settings.text(key, nil) ?? variable(name) else { return nil }
         let url = URL(string: text)
         let host = url?.host ?? ""
-        let isHere = host == "localhost" || host == "::1" || host.hasPrefix("127.")
+        let isHere = host == "localhost" || host == "::1" || isLoopback(host)
         let isInsecure = try settings.flag("insecure", false)
         let isPrivate = url?.scheme == "https" || url?.scheme == "http" && (isHere || isInsecure)
         guard !host.isEmpty, isPrivate else {
@@ -59,6 +59,12 @@ enum E2BSettings {
                     + "key and the files go there.", code: .configuration)
         }
         return text
+    }
+
+    /// Whether it is an address of this machine, and not a name that begins like one.
+    private static func isLoopback(_ host: String) -> Bool {
+        var address = in_addr()
+        return host.hasPrefix("127.") && inet_pton(AF_INET, host, &address) == 1
     }
 
     private static func variable(_ name: String) -> String? {

@@ -58,26 +58,28 @@ struct E2BSessionTests {
             let other = try sandbox.writer()
             try await other.mark(Self.marker(1))
             sandbox.double.pause(E2BSandbox.id)
-            let error = try await failure {
-                try await writer.apply(Self.put("1"), through: stage)
+            // Not the first of them only.
+            for path in ["a", "b"] {
+                let error = try await failure {
+                    try await writer.apply(Self.put("1", path), through: stage)
+                }
+                #expect(error.failureClass == .target)
+                #expect(error.code == TargetCode.rolledBack)
             }
-            #expect(error.failureClass == .target)
-            #expect(error.code == TargetCode.rolledBack)
-            #expect(try sandbox.entry("a") == nil)
+            #expect(try sandbox.names("") == [".syncd"])
         }
     }
 
     @Test func `edits extend the sandbox's life before it runs out`() async throws {
         try await E2BSandbox.with { sandbox in
-            // Long enough that a loaded machine does not live through it between two edits.
-            let life = Duration.seconds(20)
+            // The sandbox itself lives longer: a loaded machine may take its time.
+            let life = Duration.seconds(4)
             let writer = try await sandbox.entered { $0.life = life }
-            sandbox.double.limitLife(of: E2BSandbox.id, to: life)
             try await Patience.until("its life was extended") {
                 try await writer.apply(Self.put("1"), through: stage)
-                return sandbox.double.count(.connect) == 2
+                return sandbox.double.count(.connect) >= 2
             }
-            #expect(sandbox.double.life(of: E2BSandbox.id) > life / 2)
+            #expect(sandbox.double.livesAsked.allSatisfy { $0 == 4 })
         }
     }
 
@@ -164,8 +166,13 @@ struct E2BSessionTests {
         Refusal(
             kind: .upload, status: 400, message: "bad path", failureClass: .file, code: "e2b-400"),
         Refusal(
+            kind: .upload, status: 413, message: "too large", failureClass: .file, code: "e2b-413"),
+        Refusal(
             kind: .move, status: 500, message: "rename: permission denied", failureClass: .file,
             code: "EACCES"),
+        Refusal(
+            kind: .move, status: 500, message: "rename: invalid cross-device link",
+            failureClass: .file, code: "EXDEV"),
         Refusal(
             kind: .move, status: 500, message: "rename: file name too long",
             failureClass: .file, code: "ENAMETOOLONG"),

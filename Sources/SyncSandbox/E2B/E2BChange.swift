@@ -16,7 +16,8 @@ struct E2BChange: Sendable {
     let verify: @Sendable () async throws(SandboxError) -> Void
 
     private static let roundsMax = 50
-    private static let settleWaitFactorMax = 10
+    private static let clearedRoundsMax = 10
+    private static let settleWaitFactorMax = 60
     /// Code of an upload that vanished from the stage before it was moved into place.
     private static let clearedCode = "stage-cleared"
 
@@ -28,7 +29,7 @@ struct E2BChange: Sendable {
     /// While a stage is being revoked, a request may make its directory anew for a moment, and
     /// others find it missing in between; the next round meets the plain file.
     func make() async throws(SandboxError) {
-        for _ in 0..<Self.roundsMax {
+        for _ in 0..<Self.clearedRoundsMax {
             do throws(SandboxError) {
                 switch edit.change {
                 case .put(let content, let isExecutable): try await put(content, isExecutable)
@@ -39,7 +40,7 @@ struct E2BChange: Sendable {
                 guard error.code == Self.clearedCode else { throw error }
             }
         }
-        throw stage.revoked()
+        throw cleared()
     }
 
     // MARK: Put
@@ -82,13 +83,26 @@ struct E2BChange: Sendable {
     /// envd has no request for modes, so a command sets it.
     private func makeExecutable(_ staged: String) async throws(SandboxError) {
         let name = String(staged.dropFirst(envd.path("").count))
-        let code = try await envd.run("chmod", ["755", name])
-        if code == 0 { return }
-        try await stage.check()
-        throw SandboxError(
-            .file, code: "chmod-failed",
-            "Could not make '\(edit.path)' executable in sandbox '\(envd.place.sandbox)' of E2B: "
-                + "chmod ended with \(code). Look whether its template has chmod; then retry.")
+        let start =
+            "Could not make '\(edit.path)' executable in sandbox "
+            + "'\(envd.place.sandbox)' of E2B: chmod "
+        switch try await envd.run("chmod", ["755", name]) {
+        case .exited(0): return
+        case .exited(let code):
+            try await stage.check()
+            throw SandboxError(
+                .file, code: "chmod-failed",
+                "\(start)ended with \(code). Look whether its template has chmod; then retry.")
+        case .notStarted:
+            try await stage.check()
+            throw SandboxError(
+                .file, code: "chmod-failed",
+                "\(start)could not be started. Look whether its template has it; then retry.")
+        case .killed:
+            throw SandboxError(
+                .attempt, code: "chmod-killed",
+                "\(start)was killed. Look whether the sandbox has memory left; it is tried again.")
+        }
     }
 
     private func place(_ staged: (path: String, token: String)) async throws(SandboxError) {
@@ -129,7 +143,7 @@ struct E2BChange: Sendable {
         parents.forget()
         if try await envd.stat(target)?.isDirectory ?? false {
             // Never `Remove`, which is recursive: `rmdir` fails on what is not empty.
-            if try await envd.run("rmdir", ["--", edit.path.text]) == 0 {
+            if case .exited(0) = try await envd.run("rmdir", ["--", edit.path.text]) {
                 return envd.failure(reply, "write", subject)
             }
             if try await envd.stat(target)?.isDirectory ?? false { throw failure(.directory) }
@@ -137,7 +151,7 @@ struct E2BChange: Sendable {
         if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
         let error = envd.failure(reply, "write", subject)
         // Two writes that make the same folder at once: one of them is refused.
-        if error.failureClass == .attempt { return error }
+        if E2BFailure.isMissingFolder(reply) { return error }
         throw error
     }
 
@@ -165,7 +179,7 @@ struct E2BChange: Sendable {
                 return try await look()
             } catch {
                 if error.code == TargetCode.gone { throw error }
-                try await throwIfRevoked(else: error, after: wait)
+                try await throwIfRevoked(else: error, after: max(wait, error.retryAfter ?? .zero))
             }
             wait = min(wait * 2, envd.configuration.settleWait * Self.settleWaitFactorMax)
         }
@@ -227,11 +241,15 @@ struct E2BChange: Sendable {
     /// A directory that somebody put in the place of the file meanwhile is put back.
     private func bury(_ grave: String, isDirectory: Bool) async throws(SandboxError) {
         guard isDirectory else { return await discard(grave) }
-        switch try await envd.move(grave, to: target) {
-        case .done, .notFound: return
-        case .refused(let reply): throw envd.failure(reply, "put back", subject)
-        case .unknown(let error): throw error
+        let refused = try await settled { () async throws(SandboxError) -> E2BReply? in
+            switch try await envd.move(grave, to: target) {
+            // Not found: an earlier one without an answer was executed.
+            case .done, .notFound: return nil
+            case .refused(let reply): return reply
+            case .unknown(let error): throw error
+            }
         }
+        if let refused { throw envd.failure(refused, "put back", subject) }
     }
 
     /// Waits until a `Move` to the grave can't be executed any more: a directory is made of the

@@ -46,10 +46,13 @@ package struct E2BConfiguration: Sendable {
     package var requestDeadline: Duration = .seconds(10)
     /// Time for one request that carries content.
     package var uploadDeadline: Duration = .seconds(20)
-    /// Wait before a `Move` without an answer is settled again; doubles up to ten times as long.
+    /// Wait before a `Move` without an answer is settled again; doubles up to sixty times as long.
     package var settleWait: Duration = .milliseconds(500)
     /// Connections to one address at most.
-    package var connectionsMax = 128
+    ///
+    /// All sandboxes of E2B's own domains share one. A sandbox that hangs holds one for each of the
+    /// edits that it may have in hand (32): thirty of them leave the others theirs.
+    package var connectionsMax = 1_024
 
     /// Describes E2B as it is for everybody.
     package init(key: E2BKey) { self.key = key }

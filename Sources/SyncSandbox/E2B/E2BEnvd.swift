@@ -79,7 +79,8 @@ struct E2BEnvd: Sendable {
                 method: .GET, url: "\($0.address)/files?path=\(Self.escaped(path))",
                 deadline: configuration.requestDeadline)
         }
-        if reply.status == 404 { return nil }
+        // Content is served with numbers as codes; a page of something on the way is no JSON.
+        if reply.status == 404, !E2BFailure.message(of: reply).isEmpty { return nil }
         guard reply.isSuccess else { throw failure(reply, "read", .place("'\(path)'")) }
         return Array(reply.body.readableBytesView)
     }
@@ -100,7 +101,7 @@ struct E2BEnvd: Sendable {
     func stat(_ path: String) async throws(SandboxError) -> E2BEntry? {
         let subject = E2BFailure.Subject.place("'\(path)'")
         let reply = try await ask("Stat", Question(path: path), "look at", subject)
-        if reply.status == 404 || isBelowFile(reply) { return nil }
+        if isNotFound(reply) || isBelowFile(reply) { return nil }
         guard reply.isSuccess else { throw failure(reply, "look at", subject) }
         guard let found = try? JSONDecoder().decode(One.self, from: reply.data).entry else {
             throw senseless("look at", subject)
@@ -112,7 +113,8 @@ struct E2BEnvd: Sendable {
     func list(_ path: String) async throws(SandboxError) -> [E2BEntry]? {
         let subject = E2BFailure.Subject.place("'\(path)'")
         let reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
-        if reply.status == 404 || reply.status == 400 || isBelowFile(reply) { return nil }
+        let isOther = reply.status == 400 && E2BFailure.word(of: reply) != nil
+        if isNotFound(reply) || isOther || isBelowFile(reply) { return nil }
         guard reply.isSuccess else { throw failure(reply, "list", subject) }
         guard let found = try? JSONDecoder().decode(Many.self, from: reply.data) else {
             throw senseless("list", subject)
@@ -135,8 +137,8 @@ struct E2BEnvd: Sendable {
         }
         switch reply.status {
         case 200: return .made
-        case 409 where code(of: reply) == "already_exists": return .wasThere
-        case 400 where code(of: reply) == "invalid_argument": return .isFile
+        case 409 where E2BFailure.word(of: reply) == "already_exists": return .wasThere
+        case 400 where E2BFailure.word(of: reply) == "invalid_argument": return .isFile
         default: throw failure(reply, "make", subject)
         }
     }
@@ -157,7 +159,7 @@ struct E2BEnvd: Sendable {
                 else { return .unknown(senseless("move", subject)) }
                 return .done(entry)
             }
-            if reply.status == 404, code(of: reply) == "not_found" { return .notFound }
+            if isNotFound(reply) { return .notFound }
             let error = failure(reply, "move", subject)
             if E2BFailure.mayTakeEffect(reply) { return .unknown(error) }
             // Only envd's own refusal says anything about the file.
@@ -205,8 +207,11 @@ struct E2BEnvd: Sendable {
         let error: Failure?
     }
 
-    /// Runs a command in the project's directory, as the sandbox's default user; its exit code.
-    func run(_ command: String, _ arguments: [String]) async throws(SandboxError) -> Int {
+    /// How a command ended.
+    enum Exit { case exited(Int), killed, notStarted }
+
+    /// Runs a command in the project's directory, as the sandbox's default user.
+    func run(_ command: String, _ arguments: [String]) async throws(SandboxError) -> Exit {
         let subject = E2BFailure.Subject.place("'\(command)'")
         let start = Start(process: .init(cmd: command, args: arguments, cwd: place.root))
         guard let body = try? JSONEncoder().encode(start) else {
@@ -234,8 +239,10 @@ struct E2BEnvd: Sendable {
             let bytes = rest.readBytes(length: Int(count)),
             let event = try? JSONDecoder().decode(Event.self, from: Data(bytes))
         {
-            if let end = event.event?.end { return end.exited ?? false ? end.exitCode ?? 0 : -1 }
-            if event.error != nil { return -1 }
+            if let end = event.event?.end {
+                return end.exited ?? false ? .exited(end.exitCode ?? 0) : .killed
+            }
+            if event.error != nil { return .notStarted }
         }
         throw senseless("run", subject)
     }
@@ -335,10 +342,9 @@ struct E2BEnvd: Sendable {
                 + "makes no sense. Look whether its address is E2B's; it is tried again.")
     }
 
-    private struct Code: Decodable { let code: String? }
-
-    private func code(of reply: E2BReply) -> String {
-        (try? JSONDecoder().decode(Code.self, from: reply.data))?.code ?? ""
+    /// Whether envd says so; a 404 of anything on the way says nothing about the file.
+    private func isNotFound(_ reply: E2BReply) -> Bool {
+        reply.status == 404 && E2BFailure.word(of: reply) == "not_found"
     }
 
     private func isBelowFile(_ reply: E2BReply) -> Bool {

@@ -63,6 +63,11 @@ enum E2BFailure {
         case 403:
             (.target, "forbidden", "The team is blocked or may not use it; its edits wait.")
         case 409: (.target, "transitioning", "It is being paused or resumed; its edits wait.")
+        case 413:
+            switch subject {
+            case .file: (.file, "e2b-413", "Make the file smaller and push it again.")
+            case .place: (.target, "e2b-413", "Look what limits requests; its edits wait.")
+            }
         case 429: (.target, "rate-limited", "Its edits wait; push less, or raise the limit.")
         case 500: storage(said, subject)
         case 502: (.target, "unreachable", "It does not run, or its files can't be reached.")
@@ -81,6 +86,10 @@ enum E2BFailure {
             ("file name too long", .file, "ENAMETOOLONG", "Shorten the name and push it again."),
             ("permission denied", .file, "EACCES", "Mend permissions, then retry the edit."),
             ("operation not permitted", .file, "EPERM", "Mend flags, then retry the edit."),
+            (
+                "cross-device link", .file, "EXDEV",
+                "Its folder is another file system than the project's: make that a target."
+            ),
         ]
         for (part, failureClass, code, remedy) in known where said.contains(part) {
             switch subject {
@@ -127,7 +136,19 @@ enum E2BFailure {
             .contains { said.contains($0) }
     }
 
+    /// Whether something stands where it was to be moved to.
+    static func isTaken(_ reply: E2BReply) -> Bool {
+        reply.status == 500 && message(of: reply).contains("file exists")
+    }
+
     private struct Word: Decodable { let code: String? }
+
+    /// The word by which envd itself names a failure; nil for an answer of anybody else.
+    ///
+    /// The proxy, and envd where it serves content, give a number as the code.
+    static func word(of reply: E2BReply) -> String? {
+        (try? JSONDecoder().decode(Word.self, from: reply.data))?.code
+    }
 
     /// Whether the request may have been delivered although the answer does not come from envd.
     ///
@@ -135,7 +156,7 @@ enum E2BFailure {
     static func mayTakeEffect(_ reply: E2BReply) -> Bool {
         switch reply.status {
         case 408, 501...: !isNotFound(reply)
-        case 500: (try? JSONDecoder().decode(Word.self, from: reply.data))?.code == nil
+        case 500: word(of: reply) == nil
         default: false
         }
     }

@@ -30,11 +30,14 @@ actor E2BSession {
 
     private var current: E2BPass?
     private var connectedAt = ContinuousClock.now
+    /// When life is to be extended at the earliest: asking in vain has its pauses.
+    private var extendsAt = ContinuousClock.now
     private var isConnecting = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
     private var lastFailure: (error: SandboxError, until: ContinuousClock.Instant)?
 
     private static let failureMemory: Duration = .milliseconds(500)
+    private static let extensionsInLife = 20
     /// The oldest envd that keeps metadata with a file.
     private static let oldestEnvd = [0, 6, 2]
 
@@ -47,14 +50,18 @@ actor E2BSession {
     /// The pass; connects when there is none, or when an edit goes and half of the life is over.
     func pass(extendingLife: Bool) async throws(SandboxError) -> E2BPass {
         guard let current else { return try await connect(after: nil) }
-        let age = ContinuousClock.now - connectedAt
+        let now = ContinuousClock.now
+        let age = now - connectedAt
         guard extendingLife, age > configuration.life / 2 else { return current }
+        let isAlive = age < configuration.life
+        // One edit asks; the others go on meanwhile.
+        if isAlive, isConnecting || now < extendsAt { return current }
         do throws(SandboxError) {
             return try await connect(after: current.number)
         } catch {
-            // As long as it lives the writes can go on; the next one asks again.
-            if age < configuration.life, error.code != TargetCode.gone { return current }
-            throw error
+            guard isAlive, error.code != TargetCode.gone else { throw error }
+            extendsAt = .now + configuration.life / Self.extensionsInLife
+            return current
         }
     }
 

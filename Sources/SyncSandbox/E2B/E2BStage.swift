@@ -19,6 +19,7 @@ struct E2BStage: Sendable {
 
     private static let folder = "\(EditPath.reserved)/stage"
     private static let roundsMax = 200
+    private static let unansweredMax = 3
 
     /// The directory.
     var path: String { envd.path("\(Self.folder)/\(name)") }
@@ -67,13 +68,17 @@ struct E2BStage: Sendable {
     /// Ends all writes through it: when it returns, a plain file has its name, for ever.
     func revoke() async throws(SandboxError) {
         try await refuseLinks()
+        var unanswered = 0
         for _ in 0..<Self.roundsMax {
             let number = try await unusedNumber()
             let found = try await envd.stat(path)
             if let found, found.isFile {
                 if try await isFenced(found) { return }
             } else if found != nil {
-                try await moveAway(as: number)
+                if let loss = try await moveAway(as: number) {
+                    unanswered += 1
+                    if unanswered == Self.unansweredMax { throw loss }
+                }
             } else {
                 try await putPlainFile()
             }
@@ -115,29 +120,40 @@ struct E2BStage: Sendable {
             && again.metadata == found.metadata
     }
 
-    private func moveAway(as number: Int) async throws(SandboxError) {
+    /// - Returns: The failure of a `Move` without an answer; the next round looks what it did.
+    private func moveAway(as number: Int) async throws(SandboxError) -> SandboxError? {
         switch try await envd.move(path, to: "\(away)/\(number)") {
         case .done(let moved):
             // What a link leads to is not this stage's.
-            guard moved.isDirectory else { return }
+            guard moved.isDirectory else { return nil }
             for entry in try await envd.list("\(away)/\(number)") ?? [] {
                 try await envd.remove("\(away)/\(number)/\(entry.name)")
             }
-        case .notFound, .refused, .unknown: return  // The next round looks what stands there.
+            return nil
+        case .notFound: return nil
+        case .refused(let reply):
+            // Another revoker took the number, or makes the same folders at the same time.
+            if E2BFailure.isTaken(reply) || E2BFailure.isMissingFolder(reply) { return nil }
+            throw envd.failure(reply, "revoke", subject)
+        case .unknown(let error): return error
         }
     }
 
+    private var subject: E2BFailure.Subject { .place("stage '\(name)'") }
+
     /// An upload that is executed late puts the plain file where it belongs in any case.
     private func putPlainFile() async throws(SandboxError) {
-        let metadata = [(Self.writeKey, unused().token)]
+        // Not the stage's name, which may be anybody's: metadata are printable ASCII.
+        let metadata = [(Self.writeKey, Hexadecimal.digits(of: .random(in: .min ... .max)))]
         switch try await envd.upload(ByteBuffer(), to: path, metadata: metadata) {
         case .success(let reply):
             // Refused when the zombie has made its directory meanwhile.
-            if reply.isSuccess || reply.status == 400 || reply.status == 500 { return }
-            throw envd.failure(reply, "revoke", .place("stage '\(name)'"))
+            if reply.isSuccess || reply.status == 400 || E2BFailure.isMissingFolder(reply) {
+                return
+            }
+            throw envd.failure(reply, "revoke", subject)
         case .failure(let loss):
-            throw E2BFailure.error(
-                loss, "revoke", .place("stage '\(name)'"), of: envd.place.sandbox)
+            throw E2BFailure.error(loss, "revoke", subject, of: envd.place.sandbox)
         }
     }
 }

@@ -47,16 +47,24 @@ package final class E2BWriter: SandboxWriter {
     }
 
     private func readMarker(sparesPaused: Bool) async throws(SandboxError) -> SandboxMarker? {
-        let bytes = try await envd.download(markerPath, sparesPaused: sparesPaused)
-        let resumes = try await envd.session.pass(extendingLife: false).resumes
-        let marker = try bytes.map { bytes throws(SandboxError) in
-            try E2BMarker.read(bytes, of: envd.place.sandbox)
-        }
+        let (marker, resumes) = try await foundMarker(sparesPaused: sparesPaused)
         state.withLock { state in
             state.marker = marker
             state.verified = resumes
         }
         return marker
+    }
+
+    /// What the sandbox holds, and how often it had been resumed then.
+    private func foundMarker(
+        sparesPaused: Bool
+    ) async throws(SandboxError) -> (marker: SandboxMarker?, resumes: Int) {
+        let bytes = try await envd.download(markerPath, sparesPaused: sparesPaused)
+        let resumes = try await envd.session.pass(extendingLife: false).resumes
+        let marker = try bytes.map { bytes throws(SandboxError) in
+            try E2BMarker.read(bytes, of: envd.place.sandbox)
+        }
+        return (marker, resumes)
     }
 
     /// Writes a small file beside the marker and removes it.
@@ -72,10 +80,18 @@ package final class E2BWriter: SandboxWriter {
         do throws(SandboxError) {
             try await upload(body, to: trial, "write a trial file into")
         } catch {
-            if error.code != "unreachable" { try await envd.remove(trial) }
+            if error.code != "unreachable" { await clear(trial) }
             throw error
         }
         try await envd.remove(trial)
+    }
+
+    private func clear(_ trial: String) async {
+        do throws(SandboxError) {
+            try await envd.remove(trial)
+        } catch {
+            // Why the trial failed is to be told, not this; the file is small and nobody's.
+        }
     }
 
     /// Writes the marker beside and moves it into place.
@@ -172,7 +188,12 @@ package final class E2BWriter: SandboxWriter {
         let resumes = try await envd.session.pass(extendingLife: false).resumes
         let (verified, known) = state.withLock { ($0.verified, $0.marker) }
         guard resumes != verified, let known else { return }
-        if try await readMarker(sparesPaused: false) == known { return }
+        let found = try await foundMarker(sparesPaused: false)
+        if found.marker == known {
+            state.withLock { $0.verified = found.resumes }
+            return
+        }
+        // Not noted: the writes beside this one are to be refused, too.
         throw SandboxError(
             .target, code: TargetCode.rolledBack,
             "Sandbox '\(envd.place.sandbox)' of E2B was resumed as another one than it was. It is "

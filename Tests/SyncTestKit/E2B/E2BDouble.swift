@@ -31,6 +31,8 @@ package final class E2BDouble: Sendable {
         case fullDisk(after: Int)
         /// Answered when the test lets it go.
         case hold
+        /// The command is started and killed by a signal, as when the sandbox has no memory left.
+        case killCommand
     }
 
     struct Sandbox: Sendable {
@@ -56,7 +58,8 @@ package final class E2BDouble: Sendable {
         var late: [@Sendable () -> Int] = []
         var held: [CheckedContinuation<Void, Never>] = []
         var envdVersion = "0.6.13"
-        var pathsSeen: [String] = []
+        var livesAsked: [Int] = []
+        var moves: [String] = []
         var ratePerSecond: Int?
         var recent: [ContinuousClock.Instant] = []
     }
@@ -241,6 +244,19 @@ extension E2BDouble {
         state.withLock { state in
             let control: Set<Kind> = [.connect, .info, .timeout, .kill, .health]
             return state.counts.reduce(0) { $0 + (control.contains($1.key) ? 0 : $1.value) }
+        }
+    }
+
+    /// For how many seconds each connect wished the sandbox to live.
+    package var livesAsked: [Int] { state.withLock { $0.livesAsked } }
+
+    /// How many files were moved out of a stage.
+    package var movesOutOfStages: Int {
+        state.withLock { state in
+            state.moves.count { source in
+                let below = source.firstRange(of: "/.syncd/stage/")?.upperBound
+                return below.map { source[$0...].contains("/") } ?? false
+            }
         }
     }
 

@@ -167,7 +167,7 @@ extension E2BDouble {
         _ effect: @escaping @Sendable () -> E2BDoubleReply
     ) async -> E2BDoubleReply? {
         switch fault(kind, path) {
-        case nil, .fullDisk: return effect()
+        case nil, .fullDisk, .killCommand: return effect()
         case .refuse(500, let message, nil):
             return .error(EnvdFiles.Refusal("internal", message))
         case .refuse(let status, let message, let retryAfter):
@@ -285,6 +285,7 @@ extension E2BDouble {
             switch kind {
             case .connect:
                 found.isPaused = false
+                state.livesAsked.append(wish)
                 found.endsAt = max(found.endsAt, .now + .seconds(wish))
             case .timeout: found.endsAt = .now + .seconds(wish)
             case .kill: found.isKilled = true
@@ -336,6 +337,7 @@ extension E2BDouble {
                 return .json(One(entry: try envd.makeDirectory(path, metadata)))
             case .move:
                 let to = question.destination ?? ""
+                state.withLock { $0.moves.append(question.source ?? "") }
                 return .json(One(entry: try envd.move(question.source ?? "", to, metadata)))
             case .remove:
                 try envd.remove(path)

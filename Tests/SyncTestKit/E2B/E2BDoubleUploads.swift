@@ -27,6 +27,10 @@ extension E2BDouble {
         guard let raw = request.query["path"], type.hasPrefix("application/octet-stream") else {
             return .error(400, "path query parameter is required for raw body upload")
         }
+        guard Self.isPrintable(request) else {
+            guard await drained(&parts) != nil else { return nil }
+            return .error(400, "metadata must be printable ASCII")
+        }
         let fault = fault(.upload, raw)
         switch fault {
         case .refuse(let status, let message, let retryAfter):
@@ -40,14 +44,14 @@ extension E2BDouble {
             return nil
         case .hold:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
-        case nil, .loseAnswer, .unreachableAfterEffect, .fullDisk: break
+        case nil, .loseAnswer, .unreachableAfterEffect, .fullDisk, .killCommand: break
         }
         let reply = await stream(sandbox, raw, fault, request, &parts)
         switch fault {
         case .loseAnswer: return nil
         case .unreachableAfterEffect:
             return .error(502, "The sandbox is running but port is not open")
-        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold: return reply
+        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold, .killCommand: return reply
         }
     }
 
@@ -92,6 +96,14 @@ extension E2BDouble {
             rest = rest.dropFirst(count)
         }
         return true
+    }
+
+    /// Whether all metadata may be kept (1.4); if not, nothing is written.
+    private static func isPrintable(_ request: E2BDoubleRequest) -> Bool {
+        request.headers.allSatisfy { name, value in
+            !name.lowercased().hasPrefix("x-metadata-")
+                || value.utf8.allSatisfy { (0x20...0x7E).contains($0) }
+        }
     }
 
     /// Metadata is written after the body (1.4).
@@ -218,6 +230,11 @@ extension E2BDouble {
         case .unreachableAfterEffect:
             _ = await executed(start.process, place)
             return .error(502, "The sandbox is running but port is not open")
+        case .killCommand:
+            return Self.frames([
+                #"{"event":{"start":{"pid":1}}}"#,
+                #"{"event":{"end":{"exitCode":-1,"status":"signal: killed"}}}"#, "{}",
+            ])
         case nil, .fullDisk: break
         }
         return await executed(start.process, place)
