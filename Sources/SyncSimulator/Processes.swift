@@ -23,6 +23,7 @@ final class CoordinatorProcess: SimulatedProcess {
     var fromWorkers = Deque<(route: WorkerRoute, message: WorkerMessage)>()
     var fromClients = Deque<(connection: UInt64, asked: Asked)>()
     var marksAt: Nanoseconds = 0
+    var rates = RateBook()
     /// Transaction on its way to disk.
     var committing: JournalTransaction?
     /// Passes in the current simulated second, to notice a machine that spins.

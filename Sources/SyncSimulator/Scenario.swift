@@ -112,6 +112,9 @@ package struct Scenario: Sendable {
         faults = []
         faults = Fault.plan(for: self, &chance)
         if projectCount > 1, chance.happens(perMille: 150) { floods(&chance) }
+        if chance.happens(perMille: 150) {
+            settings.editsPerSecond["local"] = chance.pick([40, 150, 500]) ?? 40
+        }
     }
 
     private mutating func floods(_ chance: inout Chance) {

@@ -83,12 +83,23 @@ extension SimulatedCluster {
         }
         guard case .assign(let stamp, let assignments) = message else { return }
         for assignment in assignments {
+            for target in assignment.targets { noteRate(of: target.url) }
             if let flaw = actions.handOver(assignment, to: stamp.incarnation, at: agenda.now) {
                 violate(.bounded, flaw)
             }
             note(
                 "assign \(assignment.file) \(assignment.sequence) to \(stamp.incarnation) "
                     + "(try \(assignment.attempt), \(assignment.targets.map(\.url)))")
+        }
+    }
+
+    /// Counted in the coordinator's own time, and anew for each of its lives.
+    private func noteRate(of target: TargetURL) {
+        guard let coordinator, let perSecond = scenario.settings.editsPerSecond[target.scheme]
+        else { return }
+        let now = coordinator.clock.reading(at: agenda.now)
+        if let flaw = coordinator.rates.handOver(target.scheme, perSecond, at: now) {
+            violate(.bounded, flaw)
         }
     }
 

@@ -90,6 +90,14 @@ struct Limit<Root>: Sendable {
     func standard(of root: Root) -> Int { get(root) }
 }
 
+extension CoordinatorConfiguration {
+    /// The rate of E2B's scheme; 0: none.
+    fileprivate var e2bEditsPerSecond: Int {
+        get { settings.editsPerSecond[E2BProvider.scheme] ?? 0 }
+        set { settings.editsPerSecond[E2BProvider.scheme] = newValue == 0 ? nil : newValue }
+    }
+}
+
 /// Every setting that `--set`, the environment and the configuration file know.
 enum SettingCatalog {
     /// Limits and times of a coordinator.
@@ -156,6 +164,10 @@ enum SettingCatalog {
             "shared-target-assignments", .count, 1...65_536,
             "likewise per worker, of a flood beside a quiet project",
             \.settings.sharedTargetAssignmentsMax),
+        Limit(
+            "e2b-edits-per-s", .count, 0...1_000_000,
+            "edits a second to all sandboxes of E2B together; 0: no limit",
+            \.e2bEditsPerSecond),
         Limit(
             "loading-mib", .mebibytes, 1...65_536, "content being read back at once",
             \.settings.loadingBytesMax),

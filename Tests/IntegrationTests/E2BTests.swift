@@ -174,6 +174,32 @@ import Testing
     }
 
     @Test(.timeLimit(.patience))
+    func `edits never pass the rate that is set, and no request is refused for it`() async throws {
+        let perSecond = 25
+        try await Self.withScene(
+            ["sbx1", "sbx2"], flags: ["--set", "e2b-edits-per-s=\(perSecond)"]
+        ) { scene in
+            let start = ContinuousClock.now
+            for label in ["w2", "w3"] {
+                try scene.cluster.startWorker(
+                    label, environment: Self.environment(scene.double))
+            }
+            try await scene.push(Self.texts(40, "one"), to: ["sbx1"])
+            try await scene.push(Self.texts(40, "both"), to: ["sbx1", "sbx2"])
+            try await scene.rest()
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            // An edit for two sandboxes of the scheme goes to both at once.
+            let most = Double(perSecond) * seconds + 2
+            let puts = scene.double.movesOutOfStages
+            #expect(Double(puts) <= most, "\(puts) in \(seconds) s")
+            #expect(puts >= 80)
+            #expect(try scene.files(of: "sbx1") == Self.texts(40, "both"))
+            #expect(try scene.files(of: "sbx2") == Self.texts(40, "both"))
+            try await scene.expectNoAttemptBurnt()
+        }
+    }
+
+    @Test(.timeLimit(.patience))
     func `a sandbox that was killed is detached, and the other one goes on`() async throws {
         // Time enough to push everything before: an edit that names a detached sandbox is refused.
         try await Self.withScene(["sbx1", "sbx2"], flags: ["--set", "gone-s=20"]) { scene in

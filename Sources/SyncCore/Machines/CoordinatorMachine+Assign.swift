@@ -12,6 +12,7 @@ extension CoordinatorMachine {
     /// Workers take turns, one file each, and another one begins each time: who comes first by name
     /// must not use up a target's credit alone.
     mutating func dispatch(at now: Instant) {
+        rateOpensAt = nil
         if arriving.isEmpty, placed.isEmpty { return }
         let workers = membership.assignable
         guard !workers.isEmpty else { return }
@@ -98,7 +99,11 @@ extension CoordinatorMachine {
                 let isRoom =
                     machine.hasCredit(for: entry.index, project: project, incarnation)
                     && machine.hasRoomToLoad(entry.index, project: project)
-                return isRoom ? .go : .wait
+                guard isRoom, let opensAt = machine.rateOpens(for: project, at: now) else {
+                    return isRoom ? .go : .wait
+                }
+                machine.rateOpensAt = min(machine.rateOpensAt ?? opensAt, opensAt)
+                return .wait
             })
         {
             let index = next.entry.index
@@ -178,6 +183,20 @@ extension CoordinatorMachine {
         return true
     }
 
+    /// When a project may be given one more file by the rates of its targets' schemes; nil: now.
+    func rateOpens(for project: ProjectName, at now: Instant) -> Instant? {
+        guard !rates.isEmpty, let record = projects[project] else { return nil }
+        var counts: [String: Int] = [:]
+        for target in record.targets where target.isAttached && board.isWell(target.url) {
+            counts[target.url.scheme, default: 0] += 1
+        }
+        var latest = now
+        for (scheme, count) in counts {
+            if let rate = rates[scheme] { latest = max(latest, rate.opensAt(for: count, at: now)) }
+        }
+        return latest > now ? latest : nil
+    }
+
     /// A related file that goes first: one in hand, or one ready with a lower sequence (trace A11).
     private func relatedInTheWay(of index: FileIndex) -> FileIndex? {
         let slot = files[index]
@@ -233,6 +252,7 @@ extension CoordinatorMachine {
             spill(index)
         }
         active.note(slot.key.project, at: now)
+        for target in wanted { rates[target.scheme]?.take(1, at: now) }
         lastSerial += 1
         let assignment = Assignment(
             id: AssignmentID(epoch: epoch, serial: lastSerial),

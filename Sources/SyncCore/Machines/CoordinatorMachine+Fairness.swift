@@ -16,7 +16,8 @@ extension CoordinatorMachine {
                 let bytes = slot.row?.failure == nil ? slot.byteCount : 0
                 guard case .go = admission(of: entry),
                     member.byteCount + bytes <= settings.workerBytesMax,
-                    hasTargetCredit(project), hasRoomToLoad(entry.index, project: project)
+                    hasTargetCredit(project), hasRoomToLoad(entry.index, project: project),
+                    passedAt.flatMap({ rateOpens(for: project, at: $0) }) == nil
                 else { continue }
                 found[incarnation, default: [:]][project] = entry
             }

@@ -100,6 +100,10 @@ package struct CoordinatorMachine: Sendable {
     var targetCredit: [TargetURL: Int] = [:]
     /// Assignments that a target of a flood may have in hand now.
     var floodShare = 0
+    /// By scheme.
+    var rates: [String: EditRate]
+    /// When the first of those that wait for their scheme's rate may go.
+    var rateOpensAt: Instant?
     var refills: [TargetURL: Refill] = [:]
     /// Files that are to be written again, per target.
     var refreshCounts: [TargetURL: Int] = [:]
@@ -151,6 +155,7 @@ package struct CoordinatorMachine: Sendable {
         header = snapshot.header
         lastTurn = snapshot.lastTurn
         leases = LeaseTable(duration: settings.lease)
+        rates = settings.editsPerSecond.mapValues { EditRate(perSecond: max(1, $0)) }
         board = TargetBoard(waitFirst: settings.probeWait, waitMax: settings.probeWaitMax)
         forgetsAt = now + settings.producerMemory
         try recover(snapshot, at: now)
@@ -174,6 +179,7 @@ package struct CoordinatorMachine: Sendable {
         first.note(recoversUntil)
         for at in membership.handOns { first.note(at) }
         if !isRecovering {
+            first.note(rateOpensAt)
             first.note(board.nextDeadline)
             first.note(nextAbsenceEnd)
             first.note(markers.nextDeadline)

@@ -39,6 +39,8 @@ package struct CoordinatorSettings: Sendable {
     package var targetAssignmentsMax = 32
     /// Assignments in hand, per target of a flood and worker, while a quiet project has work.
     package var sharedTargetAssignmentsMax = 4
+    /// Edits a second that are handed to all sandboxes of a scheme together; others have no limit.
+    package var editsPerSecond: [String: Int] = [:]
     /// Contents that are being read back, in bytes; one always fits.
     package var loadingBytesMax = 32 << 20
     /// Clients that wait for an end or a flush.

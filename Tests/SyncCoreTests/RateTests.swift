@@ -1,0 +1,94 @@
+import SyncCore
+import SyncTestKit
+import Testing
+
+/// How often edits are handed to the sandboxes of one scheme.
+@Suite struct RateTests {
+    private static let start = Instant(nanoseconds: 1_000_000_000)
+
+    @Test(arguments: [1, 7, 40, 250, 5_000])
+    func `no second has more than its share and what may go at once`(perSecond: Int) {
+        var rate = EditRate(perSecond: perSecond)
+        var random = SeededGenerator(seed: 1)
+        var now = Self.start
+        var times: [Instant] = []
+        while times.count < perSecond * 4 + 10 {
+            let opensAt = rate.opensAt(for: 1, at: now)
+            // Sometimes late, sometimes at once.
+            let late = Duration.nanoseconds(Int64(random.next() % 3_000_000))
+            now = random.next() % 3 == 0 ? max(opensAt, now) + late : max(opensAt, now)
+            #expect(rate.opensAt(for: 1, at: now) == now)
+            rate.take(1, at: now)
+            times.append(now)
+        }
+        var first = 0
+        for (last, time) in times.enumerated() {
+            while time - times[first] >= .seconds(1) { first += 1 }
+            #expect(last - first + 1 <= perSecond + max(1, perSecond / 100))
+        }
+    }
+
+    @Test func `what nobody used does not add up`() {
+        var rate = EditRate(perSecond: 400)
+        let now = Self.start + .seconds(3_600)
+        var count = 0
+        while rate.opensAt(for: 1, at: now) == now {
+            rate.take(1, at: now)
+            count += 1
+        }
+        #expect(count == 4)
+        // More than may ever go at once wait until as many may, and then go.
+        let all = rate.opensAt(for: 100, at: now)
+        #expect(all == now + .milliseconds(10))
+        #expect(rate.opensAt(for: 100, at: all) == all)
+    }
+
+    @Test func `edits wait for the rate at the coordinator, and the newest goes`() throws {
+        var settings = CoordinatorSettings()
+        settings.editsPerSecond = ["local": 10]
+        let projects = ["p1", "p2"].map { MachineCluster.name($0) }
+        let cluster = try MachineCluster(settings: settings, marked: projects)
+        try cluster.addWorker("a")
+        try cluster.addWorker("b")
+        for number: UInt64 in 1...20 {
+            for project in projects {
+                cluster.push(
+                    MachineCluster.put("f\(number)", "old"), number: number, project: project,
+                    settles: false)
+            }
+        }
+        cluster.settle()
+        func written(_ project: Int) -> Int {
+            (1...20).count { cluster.text("f\($0)", in: "local:p\(project)") != nil }
+        }
+        #expect(written(1) + written(2) == 1)
+        // Nothing is in the hand of a worker that has to wait.
+        #expect(cluster.workers.allSatisfy { $0.machine.jobCount == 0 })
+        for number: UInt64 in 5...20 {
+            cluster.push(
+                MachineCluster.put("f\(number)", "new"), number: 20 + number, project: projects[0],
+                settles: false)
+        }
+        cluster.advance(by: .seconds(1), step: .milliseconds(10))
+        #expect(written(1) + written(2) == 11)
+        #expect(abs(written(1) - written(2)) <= 1)
+        cluster.advance(by: .seconds(4), step: .milliseconds(10))
+        for number in 1...20 {
+            #expect(cluster.text("f\(number)", in: "local:p1") == (number < 5 ? "old" : "new"))
+            #expect(cluster.text("f\(number)", in: "local:p2") == "old")
+        }
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a rate holds nobody up whose sandbox is of another scheme`() throws {
+        var settings = CoordinatorSettings()
+        settings.editsPerSecond = ["other": 1]
+        let cluster = try MachineCluster(settings: settings)
+        try cluster.addWorker("a")
+        for number: UInt64 in 1...20 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number)
+        }
+        #expect((1...20).allSatisfy { cluster.text("f\($0)") == "x" })
+    }
+}
