@@ -125,10 +125,10 @@ struct ReckoningTests {
         scene.reckoning.follow(Self.story)
         try await Self.stored(scene, [1, 2])
         try scene.sandbox(holds: "0 2\n")
-        try await scene.reckoning.checkEnd(scene.places, storeFile: scene.storeFile)
+        try await scene.reckoning.checkEnd(scene.places, storeURL: "sqlite:\(scene.storeFile)")
         #expect(scene.reckoning.takeFlaws() == [])
         try scene.sandbox(holds: "0 1\n")
-        try await scene.reckoning.checkEnd(scene.places, storeFile: scene.storeFile)
+        try await scene.reckoning.checkEnd(scene.places, storeURL: "sqlite:\(scene.storeFile)")
         #expect(scene.reckoning.takeFlaws().count == 1)
     }
 
@@ -137,7 +137,7 @@ struct ReckoningTests {
         scene.reckoning.follow(Self.story)
         try await Self.stored(scene, [1])
         try scene.sandbox(holds: "0 2\n")
-        try await scene.reckoning.checkEnd(scene.places, storeFile: scene.storeFile)
+        try await scene.reckoning.checkEnd(scene.places, storeURL: "sqlite:\(scene.storeFile)")
         #expect(!scene.reckoning.takeFlaws().isEmpty)
     }
 }

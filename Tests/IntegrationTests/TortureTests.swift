@@ -59,6 +59,20 @@ struct TortureTests {
     }
 
     @Test(.timeLimit(.patience))
+    func `a short torture of PostgreSQL and E2B breaks no promise`() async throws {
+        let run = try Run([
+            "--seconds", "1", "--seed", "4711", "--round", "6", "--rounds", "1", "--hand-offs", "1",
+            "--dirty", "0", "--hosted",
+        ])
+        try await Patience.until("the torture ends", within: .seconds(400)) {
+            !run.process.isRunning
+        }
+        #expect([0, 2].contains(run.process.terminationStatus), "\(run.text)")
+        #expect(run.text.contains("nothing lost, nothing out of order, nothing twice"))
+        #expect(try run.remains() == [])
+    }
+
+    @Test(.timeLimit(.patience))
     func `a torture that is killed leaves no process and no mount behind`() async throws {
         let run = try Run(["--seconds", "60", "--seed", "4711", "--dirty", "0"])
         try await Patience.until("it tortures") {

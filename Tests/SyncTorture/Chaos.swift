@@ -12,6 +12,10 @@ struct Chaos {
         case mend(link: Int)
         case hurry
         case empty(TestDisk)
+        case startStore
+        case wakeStore
+        case unlimit
+        case executeLate
     }
 
     /// Kinds of harm, and how often each is drawn.
@@ -21,6 +25,8 @@ struct Chaos {
         case cutLink, deafenLink, loseOnLink
         case breakConnections, slowProxies
         case fillDisk
+        case killStore, pauseStore
+        case pauseSandbox, rotateToken, limitRate, loseAnswers, executeLate
 
         var weight: Int {
             switch self {
@@ -37,6 +43,13 @@ struct Chaos {
             case .breakConnections: 6
             case .slowProxies: 3
             case .fillDisk: 4
+            case .killStore: 4
+            case .pauseStore: 4
+            case .pauseSandbox: 10
+            case .rotateToken: 6
+            case .limitRate: 6
+            case .loseAnswers: 8
+            case .executeLate: 8
             }
         }
     }
@@ -77,6 +90,7 @@ struct Chaos {
     private mutating func mendAll() async throws {
         // Disks first: nothing starts on a full one.
         for (name, disk) in rack.disks where isBusy(name) { try disk.empty() }
+        rack.hosting?.double.mend()
         // What is stopped sleeps to its end: only then it was past its lease.
         while !agenda.isEmpty {
             let now = ContinuousClock.now
@@ -161,6 +175,11 @@ struct Chaos {
             rack.workerProxy?.hold(milliseconds: 0)
             rack.intakeProxy.hold(milliseconds: 0)
         case .empty(let disk): try disk.empty()
+        case .startStore: try rack.hosting?.server.start()
+        case .wakeStore: try rack.hosting?.server.resume()
+        case .unlimit: rack.hosting?.double.limitRate(to: nil)
+        case .executeLate:
+            sums.count("requests executed late", rack.hosting?.double.executeLate().count ?? 0)
         }
     }
 
@@ -182,7 +201,7 @@ struct Chaos {
         case .killAll: killAll()
         case .drainWorker: drain()
         case .pauseWorker: pause(isReplaced: false)
-        case .replacePaused: pause(isReplaced: rack.kind == .separate)
+        case .replacePaused: pause(isReplaced: rack.kind.isSeparate)
         case .pauseCoordinator: pauseCoordinator()
         case .cutLink, .deafenLink, .loseOnLink: try harmLink(harm)
         case .breakConnections:
@@ -202,6 +221,53 @@ struct Chaos {
             sums.count("full disks: \(name)")
             try disk.fill()
             plan(.empty(disk), of: name, in: 500..<3_000)
+        case .killStore, .pauseStore: try harmStore(harm)
+        case .pauseSandbox, .rotateToken, .limitRate, .loseAnswers, .executeLate:
+            harmSandbox(harm)
+        }
+    }
+
+    private mutating func harmStore(_ harm: Harm) throws {
+        guard let server = rack.hosting?.server, !isBusy("hosted store") else { return }
+        if case .killStore = harm {
+            sums.count("kills: PostgreSQL")
+            try server.crash()
+            plan(.startStore, of: "hosted store", in: 200..<3_000)
+        } else {
+            sums.count("pauses: PostgreSQL")
+            try server.pause()
+            plan(.wakeStore, of: "hosted store", in: 500..<6_000)
+        }
+    }
+
+    private mutating func harmSandbox(_ harm: Harm) {
+        guard let double = rack.hosting?.double,
+            let sandbox = Hosting.sandboxes.randomElement(using: &random)
+        else { return }
+        switch harm {
+        case .pauseSandbox:
+            sums.count("sandboxes paused")
+            double.pause(sandbox)
+        case .rotateToken:
+            sums.count("tokens of sandboxes changed")
+            double.rotateToken(of: sandbox)
+        case .limitRate:
+            guard !isBusy("rate") else { return }
+            sums.count("rates of sandboxes limited")
+            double.limitRate(to: Int.random(in: 5...60, using: &random))
+            plan(.unlimit, of: "rate", in: 1_000..<5_000)
+        case .loseAnswers:
+            sums.count("answers of sandboxes lost")
+            double.fail(.move, times: 2, with: .loseAnswer)
+            double.fail(.upload, times: 2, with: .unreachableAfterEffect)
+        case .executeLate:
+            guard !isBusy("late requests") else { return }
+            double.fail(.move, times: 3, with: .late)
+            plan(.executeLate, of: "late requests", in: 300..<6_000)
+        case .killWorker, .killCoordinator, .killAll, .drainWorker, .pauseWorker, .replacePaused,
+            .pauseCoordinator, .cutLink, .deafenLink, .loseOnLink, .breakConnections, .slowProxies,
+            .fillDisk, .killStore, .pauseStore:
+            return
         }
     }
 
@@ -220,13 +286,13 @@ struct Chaos {
             guard let (label, _) = freeWorker() else { return }
             sums.count("kills: a worker")
             rack.crash(label)
-            if rack.kind == .separate { plan(.start(label), of: label, in: 0..<1_500) }
+            if rack.kind.isSeparate { plan(.start(label), of: label, in: 0..<1_500) }
         case .coordinator:
             guard !isBusy("coordinator"), !isBusy("journal"), rack.coordinatorPid() != nil
             else { return }
             sums.count("kills: the coordinator")
             rack.crashCoordinator()
-            if rack.kind == .separate { plan(.startCoordinator, of: "coordinator", in: 0..<800) }
+            if rack.kind.isSeparate { plan(.startCoordinator, of: "coordinator", in: 0..<800) }
         }
     }
 
@@ -237,7 +303,7 @@ struct Chaos {
         let processes = Set(Rack.labels + ["coordinator"])
         agenda.removeAll { processes.contains($0.what) }
         switch rack.kind {
-        case .separate:
+        case .separate, .hosted:
             plan(.startCoordinator, of: "coordinator", in: 0..<800)
             for label in Rack.labels { plan(.start(label), of: label, in: 0..<1_500) }
         case .supervised: plan(.startUp, of: "up", in: 0..<500)
@@ -245,7 +311,7 @@ struct Chaos {
     }
 
     private mutating func drain() {
-        guard rack.kind == .separate, !isBusy("coordinator"), let (label, pid) = freeWorker(),
+        guard rack.kind.isSeparate, !isBusy("coordinator"), let (label, pid) = freeWorker(),
             let child = rack.cluster.workers[label]
         else { return }
         sums.count("workers asked to drain")
@@ -295,7 +361,8 @@ struct Chaos {
             sums.count("links that lose packets")
             try links.lose(link, percent: Int.random(in: 5...40, using: &random))
         case .killWorker, .killCoordinator, .killAll, .drainWorker, .pauseWorker, .replacePaused,
-            .pauseCoordinator, .breakConnections, .slowProxies, .fillDisk:
+            .pauseCoordinator, .breakConnections, .slowProxies, .fillDisk, .killStore, .pauseStore,
+            .pauseSandbox, .rotateToken, .limitRate, .loseAnswers, .executeLate:
             return
         }
         plan(.mend(link: link), of: name, in: 1_000..<7_000)

@@ -17,32 +17,42 @@ final class Piece {
     private var reckoning = Reckoning()
     private var random: SeededGenerator
     private let paths = AuthorPaths()
+    /// Sandboxes of the first and of the second project, as its authors name them.
+    private let targets: [[String]]
 
     /// Starts the cluster and everything around it.
     static func start(
         _ kind: Rack.Kind, in folder: URL, links: Links?, sums: Sums, seed: UInt64
     ) async throws -> Piece {
-        let piece = try Piece(kind, in: folder, links: links, sums: sums, seed: seed)
+        let hosting = kind == .hosted ? try await Hosting.start() : nil
+        let piece = try Piece(
+            kind, in: folder, links: links, hosting: hosting, sums: sums, seed: seed)
         try await piece.open()
         return piece
     }
 
     private init(
-        _ kind: Rack.Kind, in folder: URL, links: Links?, sums: Sums, seed: UInt64
+        _ kind: Rack.Kind, in folder: URL, links: Links?, hosting: Hosting?, sums: Sums,
+        seed: UInt64
     ) throws {
-        rack = try Rack(kind, in: folder, links: links)
+        rack = try Rack(kind, in: folder, links: links, hosting: hosting)
         self.sums = sums
         random = SeededGenerator(seed: seed)
-        let sandboxes = rack.cluster.sandboxes
+        let local = rack.cluster.sandboxes
+        var folders = ["p1", "p2"].map { ($0, local + "/" + $0) }
+        if let hosting {
+            folders = zip(["p1", "p2"], Hosting.sandboxes).map { ($0, hosting.folder(of: $1)) }
+            targets = [["e2b:box1"], ["e2b:box2", "local:p2b"]]
+        } else {
+            targets = [[], ["local:p2", "local:p2b"]]
+        }
         watch = SandboxWatch(
-            [("p1", "p1"), ("p2", "p2"), ("p2", "p2b")].map { project, sandbox in
-                SandboxWatch.Place(
-                    project: MachineCluster.name(project), folder: sandboxes + "/" + sandbox)
+            (folders + [("p2", local + "/p2b")]).map { project, folder in
+                SandboxWatch.Place(project: MachineCluster.name(project), folder: folder)
             }, paths: paths.all)
     }
 
     private func open() async throws {
-        let both = ["local:p2", "local:p2b"].compactMap { TargetURL($0) }
         for index in 0..<6 {
             let project = index % 2 == 0 ? "p1" : "p2"
             // Two of them are behind a proxy that breaks and slows connections.
@@ -51,7 +61,7 @@ final class Piece {
                 project, name: "author-\(index)", endpoint: endpoint)
             let author = Author(
                 index, MachineCluster.name(project), producer, paths: paths,
-                targets: index % 2 == 0 ? [] : both, seed: random.next())
+                targets: targets[index % 2].compactMap { TargetURL($0) }, seed: random.next())
             await author.open()
             authors.append(author)
         }
@@ -123,7 +133,7 @@ final class Piece {
         let producers = Dictionary(
             uniqueKeysWithValues: authors.map { ($0.index, $0.producer.id) })
         reckoning.check(observations, of: watch.places, producers)
-        try await reckoning.checkEnd(watch.places, storeFile: rack.cluster.storeFile)
+        try await reckoning.checkEnd(watch.places, storeURL: rack.cluster.storeURL)
         for project in Set(authors.map(\.project)) {
             if let producer = authors.first(where: { $0.project == project })?.producer {
                 try await reckoning.check(tape, against: producer, project)
@@ -142,6 +152,7 @@ final class Piece {
             sums.count("ended \(end)", reckoning.count(end))
         }
         for code in reckoning.failures { sums.count("failed: \(code)") }
+        sums.count("attempts burnt", events.count { $0.kind == .retrying })
         await stop()
     }
 
@@ -188,7 +199,7 @@ final class Piece {
         note(seen, start, isPause)
         if isPause {
             kill(pid, SIGCONT)
-        } else if rack.kind == .separate {
+        } else if rack.kind.isSeparate {
             try rack.start(label)
         }
         try await rest()
@@ -207,7 +218,7 @@ final class Piece {
             sums.count("kills: a worker with files in hand")
             sums.record(
                 "hand-off after a death, \(kind)", seen - start,
-                target: (99, rack.kind == .separate ? 3_500 : 500))
+                target: (99, rack.kind.isSeparate ? 3_500 : 500))
         }
     }
 }

@@ -10,8 +10,13 @@ final class Rack {
     enum Kind: String {
         /// Workers by themselves: in networks of their own, or behind a proxy.
         case separate = "separate processes"
+        /// Likewise, with a store in PostgreSQL and sandboxes of a double of E2B.
+        case hosted = "PostgreSQL and E2B"
         /// Children of one process.
         case supervised = "syncd up"
+
+        /// Whether nobody stands above the processes.
+        var isSeparate: Bool { self != .supervised }
     }
 
     /// A process that ended although nobody ended it.
@@ -40,6 +45,7 @@ final class Rack {
     let kind: Kind
     let cluster: DaemonCluster
     let links: Links?
+    let hosting: Hosting?
     /// Small disks of journal, store and sandboxes.
     let disks: [(name: String, disk: TestDisk)]
     /// Between the last worker and the coordinator.
@@ -52,22 +58,26 @@ final class Rack {
     var doubles: [(label: String, child: DaemonCluster.Child)] = []
 
     /// Starts everything below a folder.
-    init(_ kind: Kind, in folder: URL, links: Links?) throws {
+    init(_ kind: Kind, in folder: URL, links: Links?, hosting: Hosting? = nil) throws {
         self.kind = kind
+        self.hosting = hosting
         self.links = kind == .separate ? links : nil
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let flags = ["--retry-ms", "200,400,800"] + Self.sets.flatMap { ["--set", $0] }
         switch kind {
-        case .separate:
-            let bound = "tcp://\(links == nil ? "127.0.0.1" : "0.0.0.0"):\(Self.port)"
+        case .separate, .hosted:
+            let bound = "tcp://\(self.links == nil ? "127.0.0.1" : "0.0.0.0"):\(Self.port)"
             let reached = "tcp://127.0.0.1:\(Self.port)"
-            disks = try ["journal", "store", "sandboxes"].map { name in
+            // Of what is hosted only the journal lies here.
+            let names = kind == .hosted ? [] : ["journal", "store", "sandboxes"]
+            disks = try names.map { name in
                 let place = folder.appendingPathComponent(name).path
                 return (name, try TestDisk.inMemory(byteCount: 96 << 20, at: place))
             }
+            let paths = Dictionary(uniqueKeysWithValues: disks.map { ($0.name, $0.disk.path) })
             var places = DaemonCluster.Places(
-                journal: disks[0].disk.path, store: disks[1].disk.path,
-                sandboxes: disks[2].disk.path)
+                journal: paths["journal"], store: paths["store"], sandboxes: paths["sandboxes"])
+            places.storeURL = hosting?.storeURL
             places.workers = (bound, reached)
             cluster = try DaemonCluster(
                 folder: folder, places: places, coordinatorFlags: flags + ["--insecure"],
@@ -100,6 +110,7 @@ final class Rack {
         workerProxy?.stop()
         if !keeping { await cluster.stop() }
         for (_, disk) in disks { disk.remove() }
+        await hosting?.stop()
         // With disks in it the folder could not go before.
         if !keeping { try? FileManager.default.removeItem(at: cluster.folder) }
     }
@@ -114,7 +125,8 @@ final class Rack {
                 label, endpoint: links.endpoint(place, port: Self.port),
                 launcher: links.launcher(place))
         } else {
-            try cluster.startWorker(label, endpoint: workerProxy?.endpoint)
+            try cluster.startWorker(
+                label, environment: hosting?.environment ?? [:], endpoint: workerProxy?.endpoint)
         }
     }
 
@@ -127,7 +139,7 @@ final class Rack {
     /// The process that bears a label now.
     func pid(of label: String) -> pid_t? {
         switch kind {
-        case .separate:
+        case .separate, .hosted:
             cluster.workers[label].flatMap { $0.process.isRunning ? $0.pid : nil }
         case .supervised:
             cluster.children("worker").first { $0.value(of: "--id") == label }?.pid
@@ -137,7 +149,7 @@ final class Rack {
     /// The coordinator's process.
     func coordinatorPid() -> pid_t? {
         switch kind {
-        case .separate: cluster.coordinator.flatMap { $0.process.isRunning ? $0.pid : nil }
+        case .separate, .hosted: cluster.coordinator.flatMap { $0.process.isRunning ? $0.pid : nil }
         case .supervised: cluster.children("coordinator").first?.pid
         }
     }
@@ -145,7 +157,7 @@ final class Rack {
     /// Kills a worker.
     func crash(_ label: String) {
         switch kind {
-        case .separate: cluster.crashWorker(label)
+        case .separate, .hosted: cluster.crashWorker(label)
         case .supervised: if let pid = pid(of: label) { kill(pid, SIGKILL) }
         }
     }
@@ -153,7 +165,7 @@ final class Rack {
     /// Kills the coordinator.
     func crashCoordinator() {
         switch kind {
-        case .separate: cluster.crashCoordinator()
+        case .separate, .hosted: cluster.crashCoordinator()
         case .supervised: if let pid = coordinatorPid() { kill(pid, SIGKILL) }
         }
     }

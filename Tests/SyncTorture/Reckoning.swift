@@ -125,8 +125,8 @@ struct Reckoning {
     // MARK: End state
 
     /// Every file is as its newest accepted edit says, in the store and in every sandbox.
-    mutating func checkEnd(_ places: [SandboxWatch.Place], storeFile: String) async throws {
-        let store = try await SQLiteStore(readingOnly: storeFile)
+    mutating func checkEnd(_ places: [SandboxWatch.Place], storeURL: String) async throws {
+        let store = try await StoreURL(storeURL).openForReading()
         var expected = [[String: TreeFile]](repeating: [:], count: places.count)
         var excused: Set<FileKey> = []
         for (file, sequence) in ledger.winners() {
@@ -169,7 +169,8 @@ struct Reckoning {
 
     /// Versions are dense, each another edit, later ones of higher sequences; what was told of a
     /// version is what the store has.
-    private mutating func checkHistory(of file: FileKey, in store: SQLiteStore) async throws {
+    private mutating func checkHistory(of file: FileKey, in store: any VersionedStore) async throws
+    {
         let history = try await store.history(of: file)
         guard let newest = history.first else { return }
         if history.map(\.version.value) != Array((1...newest.version.value).reversed()) {

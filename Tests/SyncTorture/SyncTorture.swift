@@ -16,6 +16,7 @@ struct SyncTorture: AsyncParsableCommand {
             EXAMPLES
               deploy/torture 30
               deploy/torture 5 --seed 4711
+              deploy/torture 10 --hosted
             """)
 
     @Option(help: "How long, in seconds.")
@@ -38,6 +39,9 @@ struct SyncTorture: AsyncParsableCommand {
 
     @Option(help: "Files that wait when the coordinator's recovery is measured; 0: not measured.")
     var dirty = 100_000
+
+    @Flag(help: "Harm PostgreSQL, and sandboxes of a double of E2B, too.")
+    var hosted = false
 
     @Flag(help: .hidden) var inside = false
 
@@ -94,7 +98,7 @@ struct SyncTorture: AsyncParsableCommand {
         var number = 0
         while number < 2 || ContinuousClock.now < end {
             if Interrupted.isSet { return }
-            let kind = number % 2 == 0 ? Rack.Kind.separate : .supervised
+            let kind = hosted ? Rack.Kind.hosted : number % 2 == 0 ? .separate : .supervised
             number += 1
             let piece = try await Piece.start(
                 kind, in: place.appendingPathComponent("c\(number)"), links: links, sums: sums,
@@ -117,7 +121,7 @@ struct SyncTorture: AsyncParsableCommand {
         for turn in 1...rounds {
             if Interrupted.isSet { return }
             if turn > 1, ContinuousClock.now > end { break }
-            let length = piece.rack.kind == .separate ? round : round * 2 / 3
+            let length = piece.rack.kind.isSeparate ? round : round * 2 / 3
             try await piece.round(.seconds(length))
             let left = max(0, (end - ContinuousClock.now) / .seconds(60))
             tell(
