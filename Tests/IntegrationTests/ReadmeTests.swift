@@ -38,36 +38,72 @@ struct ReadmeTests {
         return blocks
     }
 
-    @Test(.timeLimit(.patience))
-    func `the tour works as it is written`() throws {
-        let blocks = try Self.tour()
+    /// The tour as it is written, or with other servers in the place of files and folders.
+    enum Ground: String, CaseIterable {
+        case files, postgres, e2b, both
+
+        var hasPostgres: Bool { self == .postgres || self == .both }
+        var hasE2B: Bool { self == .e2b || self == .both }
+    }
+
+    @Test(.timeLimit(.patience), arguments: Ground.allCases)
+    func `the tour works as it is written`(ground: Ground) async throws {
+        let server = ground.hasPostgres ? try PostgresServer.shared() : nil
+        let double = ground.hasE2B ? try await E2BDouble.start(["box"]) : nil
+        var replaced: [(String, String)] = []
+        if let server {
+            let url = server.url(try server.makeDatabase())
+            replaced.append((#""sqlite:$PWD/demo/store.db""#, "'\(url)'"))
+        }
+        var environment: [String: String] = [:]
+        if let double {
+            // The first push names the sandbox, and with that the project has it.
+            replaced.append(("src --wait", "src --target e2b:box --wait"))
+            replaced.append(("demo/sandboxes/site", double.home(of: "box").path))
+            environment = [
+                "E2B_API_KEY": double.key, "E2B_API_URL": double.url,
+                "E2B_SANDBOX_URL": double.url,
+            ]
+        }
+        do {
+            try await Self.walk(try Self.tour(), replacing: replaced, environment)
+        } catch {
+            await double?.stop()
+            throw error
+        }
+        await double?.stop()
+    }
+
+    private static func walk(
+        _ blocks: [Block], replacing replaced: [(String, String)],
+        _ variables: [String: String]
+    ) async throws {
         #expect(blocks.count >= 5)
         let id = String(UInt32.random(in: .min ... .max), radix: 36)
         let folder = URL(fileURLWithPath: "/tmp/syncd-tour-\(id)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         // A shell that stops at the first failure, and leaves nothing running behind it.
-        var script = "set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
+        // What is said beside the output is not quoted.
+        var script = "exec 2> errors\nset -e\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
         for (place, block) in blocks.enumerated() {
             script += "\(block.commands)\necho '@@@ end of \(place)'\n"
         }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["bash", "-c", script]
-        process.currentDirectoryURL = folder
+        for (old, new) in replaced {
+            #expect(script.contains(old))
+            script = script.replacingOccurrences(of: old, with: new)
+        }
         let path = try DaemonCluster.binary.deletingLastPathComponent().path
-        process.environment = [
+        let environment = [
             "PATH": path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? ""),
             "HOME": folder.path, "LC_ALL": "C",
         ]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        let said = String(decoding: data, as: UTF8.self)
-        #expect(process.terminationStatus == 0, "\(said)")
+        let (code, said) = try await CommandRun.outcome(
+            of: ["bash", "-c", script], environment: environment.merging(variables) { $1 },
+            in: folder)
+        let errors = try String(
+            contentsOf: folder.appendingPathComponent("errors"), encoding: .utf8)
+        #expect(code == 0, "\(said)\(errors)")
         var rest = said
         for (place, block) in blocks.enumerated() {
             let parts = rest.components(separatedBy: "@@@ end of \(place)\n")

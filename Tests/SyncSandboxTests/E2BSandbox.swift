@@ -54,6 +54,8 @@ final class E2BSandbox: @unchecked Sendable {
         configuration.apiURL = double.url
         configuration.sandboxURL = double.url
         configuration.settleWait = .milliseconds(20)
+        configuration.requestDeadline = Patience.stretched(configuration.requestDeadline)
+        configuration.uploadDeadline = Patience.stretched(configuration.uploadDeadline)
         return configuration
     }
 
