@@ -8,11 +8,15 @@ internal import SyncCore
 struct PostgresBatch {
     private let edits: [SequencedEdit]
     private let versionsKept: Int
+    private let lockWait: Duration
 
     /// Takes edits of different files.
-    init(_ edits: [SequencedEdit], keeping versionsKept: Int) {
+    ///
+    /// - Parameter lockWait: How long the statement waits for a row that another session holds.
+    init(_ edits: [SequencedEdit], keeping versionsKept: Int, lockWait: Duration) {
         self.edits = edits
         self.versionsKept = versionsKept
+        self.lockWait = lockWait
     }
 
     /// Decides, writes and answers, in one snapshot.
@@ -20,11 +24,13 @@ struct PostgresBatch {
     /// What is written depends on what the snapshot shows (`before`), and is written only where the
     /// file still has that version when its row is locked; else the edit is left undecided. Rows
     /// are locked in the order of their names, so batches wait for each other but never in a
-    /// circle.
+    /// circle. The two settings are of this transaction only, whosever session it is in a pooler;
+    /// they are set before the first row is locked, because the rows are joined to them.
     private static let statement = """
         WITH durable AS MATERIALIZED (
             SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-                WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) AS level
+                WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true) AS level,
+                set_config('lock_timeout', $13::text, true) AS patience
         ), input AS MATERIALIZED (
             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[],
                 $5::boolean[], $6::boolean[], $7::bigint[], $8::bytea[], $9::text[],
@@ -39,7 +45,7 @@ struct PostgresBatch {
                 is_executable, digest, byte_count)
             SELECT i.project, i.path, i.sequence, coalesce(b.version, 0) + 1, i.is_delete,
                 i.is_executable, i.digest, coalesce(length(i.content), 0)
-            FROM input i LEFT JOIN before b USING (place)
+            FROM input i CROSS JOIN durable LEFT JOIN before b USING (place)
             WHERE i.sequence > coalesce(b.sequence, 0)
                 AND coalesce(i.expected, b.version, 0) = coalesce(b.version, 0)
             ORDER BY i.project COLLATE "C", i.path COLLATE "C"
@@ -127,7 +133,7 @@ struct PostgresBatch {
             column(.text) { .text($0.id.producer.text) },
             column(.integer) { .integer($0.id.number) },
             column(.integer) { .integer($0.acceptedAt.milliseconds) },
-            .integer(UInt64(versionsKept)),
+            .integer(UInt64(versionsKept)), .text(String(lockWait.wholeMilliseconds)),
         ]
     }
 }

@@ -235,22 +235,6 @@ extension PostgresConnection {
         }
     }
 
-    /// Sets how long statements wait for a row that another session holds.
-    ///
-    /// The session is given up when that fails: what its limit is then, nobody knows.
-    func setLockWait(
-        _ wait: Duration, until deadline: PostgresDeadline
-    ) throws(PostgresFailure) {
-        do throws(PostgresFailure) {
-            _ = try query(
-                "set a session up", "SELECT set_config('lock_timeout', $1::text, false)",
-                [.text(String(wait.wholeMilliseconds))], until: deadline)
-        } catch {
-            isBroken = true
-            throw error
-        }
-    }
-
     private func failureOf(_ result: OpaquePointer, _ task: String) -> PostgresFailure {
         let state = PQresultErrorField(result, Int32(UInt8(ascii: "C"))).map { String(cString: $0) }
         let said = PQresultErrorField(result, Int32(UInt8(ascii: "M"))).map { String(cString: $0) }

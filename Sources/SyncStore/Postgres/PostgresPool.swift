@@ -43,12 +43,17 @@ final class PostgresPool: Sendable {
     ///
     /// A session that stood idle may have been closed by a restart of the server: then the call is
     /// made once more on a new one, so it must be one that can be repeated.
-    func run<R: Sendable>(_ body: @escaping Body<R>) async throws(PostgresFailure) -> R {
+    ///
+    /// - Parameter end: When the call is over at the latest; nil: as the limits say.
+    func run<R: Sendable>(
+        until end: ContinuousClock.Instant? = nil, _ body: @escaping Body<R>
+    ) async throws(PostgresFailure) -> R {
         let deadline = PostgresDeadline(limits.sessionWait)
         let result: Result<R, PostgresFailure> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 submit { lane in
-                    continuation.resume(returning: self.attempt(body, on: lane, until: deadline))
+                    continuation.resume(
+                        returning: self.attempt(body, on: lane, until: deadline, end))
                 }
             }
         } onCancel: {
@@ -94,10 +99,12 @@ final class PostgresPool: Sendable {
     }
 
     private func attempt<R>(
-        _ body: Body<R>, on lane: Lane, until deadline: PostgresDeadline
+        _ body: Body<R>, on lane: Lane, until deadline: PostgresDeadline,
+        _ end: ContinuousClock.Instant?
     ) -> Result<R, PostgresFailure> {
         do throws(PostgresFailure) {
-            guard deadline.begin(limits.answerWait) else { throw unsent() }
+            let wait = min(limits.answerWait, end.map { $0 - .now } ?? limits.answerWait)
+            guard deadline.begin(wait), wait > .zero else { throw unsent() }
             while true {
                 let connection = try session(of: lane, until: deadline)
                 let wasFresh = connection.isFresh

@@ -1,4 +1,5 @@
 package import SyncCore
+internal import Synchronization
 
 /// The store in a PostgreSQL database, shared by the workers of many machines.
 ///
@@ -9,9 +10,12 @@ package import SyncCore
 package final class PostgresStore: VersionedStore {
     /// How often a batch is repeated that met other writers of its files.
     private static let repeatsMax = 16
+    private static let heldMax = 10_000
 
     private let pool: PostgresPool
     private let versionsKept: Int
+    /// Files whose rows another session held lately, and until when they go apart.
+    private let held = Mutex<[FileKey: ContinuousClock.Instant]>([:])
 
     /// Opens a store; makes its tables when they are missing.
     ///
@@ -85,10 +89,34 @@ package final class PostgresStore: VersionedStore {
     }
 
     /// Applies a batch in one transaction, or in several when its content is over the limit.
+    ///
+    /// Files whose rows were held lately go one by one, behind the others.
     package func apply(_ edits: [SequencedEdit]) async throws(StoreError) -> [Applied] {
-        var answers: [Applied] = []
-        for part in parts(of: edits) { answers += try await apply(part: part) }
-        return answers
+        let end = ContinuousClock.now + pool.limits.sessionWait + pool.limits.answerWait
+        let apart = held.withLock { held in
+            held = held.filter { $0.value > .now }
+            return edits.map { held[$0.file] != nil }
+        }
+        var answers = [Applied?](repeating: nil, count: edits.count)
+        let together = edits.indices.filter { !apart[$0] }
+        var places = together[...]
+        for part in parts(of: together.map { edits[$0] }) {
+            for (place, answer) in zip(places, try await apply(part: part, until: end)) {
+                answers[place] = answer
+            }
+            places = places.dropFirst(part.count)
+        }
+        let alone = edits.indices.filter { apart[$0] }
+        if !alone.isEmpty {
+            let found: [Applied]
+            do {
+                found = try await applyAlone(alone.map { edits[$0] }, until: end)
+            } catch {
+                throw StoreError(error)
+            }
+            for (place, answer) in zip(alone, found) { answers[place] = answer }
+        }
+        return answers.compactMap(\.self)
     }
 
     /// Reads one version of a file.
@@ -157,7 +185,9 @@ extension PostgresStore {
         return parts
     }
 
-    private func apply(part: [SequencedEdit]) async throws(StoreError) -> [Applied] {
+    private func apply(
+        part: [SequencedEdit], until end: ContinuousClock.Instant
+    ) async throws(StoreError) -> [Applied] {
         let bytesMax = pool.limits.contentBytesMax
         if part.count == 1, part[0].change.byteCount > bytesMax {
             return [
@@ -167,10 +197,10 @@ extension PostgresStore {
             ]
         }
         do {
-            return try await decide(part)
+            return try await decide(part, until: end)
         } catch  where error.kind == .refused || error.kind == .locked {
             do {
-                return try await applyAlone(part)
+                return try await applyAlone(part, until: end)
             } catch {
                 throw StoreError(error)
             }
@@ -182,40 +212,48 @@ extension PostgresStore {
     /// Each edit in a transaction of its own, so that one that can't be stored, or whose row
     /// somebody holds, harms no other.
     ///
-    /// One session does it, which waits for no row for long: a held one costs
-    /// ``PostgresLimits/lockWaitAlone``. Edits that are left when the time is over come again.
-    private func applyAlone(_ edits: [SequencedEdit]) async throws(PostgresFailure) -> [Applied] {
+    /// A row that is held costs ``PostgresLimits/lockWaitAlone``. Edits that are left when the time
+    /// is over come again.
+    private func applyAlone(
+        _ edits: [SequencedEdit], until end: ContinuousClock.Instant
+    ) async throws(PostgresFailure) -> [Applied] {
         let limits = pool.limits
         let versionsKept = versionsKept
-        return try await pool.run { connection, deadline throws(PostgresFailure) in
-            try connection.setLockWait(limits.lockWaitAlone, until: deadline)
+        let answers = try await pool.run(until: end) {
+            connection, deadline throws(PostgresFailure) in
             var answers: [Applied] = []
-            do throws(PostgresFailure) {
-                for edit in edits where deadline.left > limits.answerWait / 4 {
-                    answers.append(
-                        try Self.decide(
-                            edit, keeping: versionsKept, on: connection, until: deadline))
-                }
-            } catch {
-                if !connection.isBroken {
-                    try connection.setLockWait(limits.lockWait, until: deadline)
-                }
-                throw error
+            for edit in edits where deadline.left > limits.answerWait / 4 {
+                let batch = PostgresBatch(
+                    [edit], keeping: versionsKept, lockWait: limits.lockWaitAlone)
+                answers.append(try Self.decide(batch, on: connection, until: deadline))
             }
-            try connection.setLockWait(limits.lockWait, until: deadline)
-            let late = Applied.unavailable(
-                reason: "The store at \(connection.place) had no time left for this edit: rows of "
-                    + "others before it are held. It is asked again.")
-            return answers + Array(repeating: late, count: edits.count - answers.count)
+            return answers
+        }
+        note(zip(edits, answers))
+        let late = Applied.unavailable(
+            reason: "The store at \(pool.url) had no time left for this edit. It is asked again.")
+        return answers + Array(repeating: late, count: edits.count - answers.count)
+    }
+
+    /// Remembers whose rows are held, so that they make no other batch wait.
+    private func note(_ answers: some Sequence<(SequencedEdit, Applied)>) {
+        let end = ContinuousClock.now + pool.limits.heldMemory
+        held.withLock { held in
+            for (edit, answer) in answers {
+                if case .unavailable = answer, held.count < Self.heldMax {
+                    held[edit.file] = end
+                } else {
+                    held[edit.file] = nil
+                }
+            }
         }
     }
 
     /// Asks until one edit has its answer.
     private static func decide(
-        _ edit: SequencedEdit, keeping versionsKept: Int, on connection: PostgresConnection,
+        _ batch: PostgresBatch, on connection: PostgresConnection,
         until deadline: PostgresDeadline
     ) throws(PostgresFailure) -> Applied {
-        let batch = PostgresBatch([edit], keeping: versionsKept)
         for _ in 0..<repeatsMax {
             do throws(PostgresFailure) {
                 let answers = try batch.apply(on: connection, until: deadline)
@@ -238,18 +276,20 @@ extension PostgresStore {
     }
 
     /// Asks until every edit has its answer.
-    private func decide(_ edits: [SequencedEdit]) async throws(PostgresFailure) -> [Applied] {
+    private func decide(
+        _ edits: [SequencedEdit], until end: ContinuousClock.Instant
+    ) async throws(PostgresFailure) -> [Applied] {
         var answers = [Applied?](repeating: nil, count: edits.count)
         var failure = PostgresFailure(.unavailable, Self.contested("\(pool.url)"))
         var hasFreed = false
         for _ in 0..<Self.repeatsMax {
             let open = answers.indices.filter { answers[$0] == nil }
-            let batch = open.map { edits[$0] }
-            let versionsKept = versionsKept
+            let batch = PostgresBatch(
+                open.map { edits[$0] }, keeping: versionsKept, lockWait: pool.limits.lockWait)
             do {
-                let found = try await pool.run { connection, deadline throws(PostgresFailure) in
-                    try PostgresBatch(batch, keeping: versionsKept)
-                        .apply(on: connection, until: deadline)
+                let found = try await pool.run(until: end) {
+                    connection, deadline throws(PostgresFailure) in
+                    try batch.apply(on: connection, until: deadline)
                 }
                 for (place, answer) in zip(open, found) { answers[place] = answer }
                 if !answers.contains(nil) { return answers.compactMap(\.self) }
