@@ -85,6 +85,15 @@ struct E2BTroubleTests {
             let killed = try await failure { try await writer.apply(edit, through: stage) }
             #expect(killed.failureClass == .attempt)
             #expect(killed.code == "chmod-killed")
+            sandbox.double.fail(
+                .run, path: "chmod", with: .refuseCommand("not_found", "chmod: not found"))
+            let missing = try await failure { try await writer.apply(edit, through: stage) }
+            #expect(missing.failureClass == .file)
+            #expect(missing.code == "chmod-failed")
+            sandbox.double.fail(
+                .run, path: "chmod", with: .refuseCommand("unknown", "fork: cannot allocate"))
+            let short = try await failure { try await writer.apply(edit, through: stage) }
+            #expect(short.failureClass == .attempt)
             try await writer.apply(edit, through: stage)
             #expect(try sandbox.entry("a") == .file(Array("1".utf8), isExecutable: true))
         }
@@ -107,13 +116,14 @@ struct E2BTroubleTests {
         }
     }
 
-    @Test func `a folder that took the file's place is put back, though an answer is lost`()
-        async throws
-    {
+    @Test(arguments: [1, 2])
+    func `a folder that took the file's place is put back, though answers are lost`(
+        losses: Int
+    ) async throws {
         try await E2BSandbox.with { sandbox in
             let writer = try await sandbox.entered()
             try await writer.apply(Self.put(), through: stage)
-            sandbox.double.fail(.move, with: .hold)
+            sandbox.double.fail(.move, with: losses == 1 ? .hold : .holdAndLoseAnswer)
             sandbox.double.fail(.move, with: .loseAnswer)
             let delete = try SandboxConformance.delete("a")
             async let deleted: Void = writer.apply(delete, through: stage)

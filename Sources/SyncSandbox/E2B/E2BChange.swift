@@ -17,7 +17,8 @@ struct E2BChange: Sendable {
 
     private static let roundsMax = 50
     private static let clearedRoundsMax = 10
-    private static let settleWaitFactorMax = 60
+    private static let settleWaitFactorMax = 20
+    private static let retryAfterMax: Duration = .seconds(30)
     /// Code of an upload that vanished from the stage before it was moved into place.
     private static let clearedCode = "stage-cleared"
 
@@ -93,15 +94,16 @@ struct E2BChange: Sendable {
             throw SandboxError(
                 .file, code: "chmod-failed",
                 "\(start)ended with \(code). Look whether its template has chmod; then retry.")
-        case .notStarted:
+        case .notFound:
             try await stage.check()
             throw SandboxError(
                 .file, code: "chmod-failed",
-                "\(start)could not be started. Look whether its template has it; then retry.")
+                "\(start)was not found. Look whether its template has it; then retry.")
         case .killed:
             throw SandboxError(
                 .attempt, code: "chmod-killed",
-                "\(start)was killed. Look whether the sandbox has memory left; it is tried again.")
+                "\(start)did not run to its end. Look whether the sandbox has memory left; it is "
+                    + "tried again.")
         }
     }
 
@@ -131,7 +133,7 @@ struct E2BChange: Sendable {
     private func cleared() -> SandboxError {
         SandboxError(
             .attempt, code: Self.clearedCode,
-            "The staged content of '\(edit.path)' vanished from sandbox "
+            "The stage of '\(edit.path)' was cleared away in sandbox "
                 + "'\(envd.place.sandbox)'. It is tried again.")
     }
 
@@ -150,8 +152,9 @@ struct E2BChange: Sendable {
         }
         if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
         let error = envd.failure(reply, "write", subject)
-        // Two writes that make the same folder at once: one of them is refused.
-        if E2BFailure.isMissingFolder(reply) { return error }
+        // Two writes that make the same folder at once: one of them is refused. A folder that stood
+        // there may have been removed since.
+        if E2BFailure.isMissingFolder(reply) || E2BFailure.isTaken(reply) { return error }
         throw error
     }
 
@@ -179,7 +182,9 @@ struct E2BChange: Sendable {
                 return try await look()
             } catch {
                 if error.code == TargetCode.gone { throw error }
-                try await throwIfRevoked(else: error, after: max(wait, error.retryAfter ?? .zero))
+                // Not for an hour: nobody else may write the file, and its sandbox is away.
+                let asked = min(error.retryAfter ?? .zero, Self.retryAfterMax)
+                try await throwIfRevoked(else: error, after: max(wait, asked))
             }
             wait = min(wait * 2, envd.configuration.settleWait * Self.settleWaitFactorMax)
         }
@@ -232,8 +237,11 @@ struct E2BChange: Sendable {
             if E2BFailure.isMissingFolder(reply) { throw cleared() }
             throw envd.failure(reply, "delete", subject)
         case .unknown(let error):
-            guard try await isBuried(in: grave) else { throw error }
-            await discard(grave)
+            switch try await buried(in: grave) {
+            case .nothing: throw error
+            case .file: await discard(grave)
+            case .folder: try await bury(grave, isDirectory: true)
+            }
         }
         await prune()
     }
@@ -252,15 +260,23 @@ struct E2BChange: Sendable {
         if let refused { throw envd.failure(refused, "put back", subject) }
     }
 
+    private enum Buried { case nothing, file, folder }
+
     /// Waits until a `Move` to the grave can't be executed any more: a directory is made of the
     /// grave, and nothing is moved onto a directory.
     ///
-    /// - Returns: Whether it was executed before.
-    private func isBuried(in grave: String) async throws(SandboxError) -> Bool {
-        try await settled { () async throws(SandboxError) -> Bool in
-            // A link that leads nowhere is there, but no directory can be made of it.
-            if let found = try await envd.stat(grave), !found.isDirectory { return true }
-            return try await envd.makeDirectory(grave) == .isFile
+    /// - Returns: What it had moved there before.
+    private func buried(in grave: String) async throws(SandboxError) -> Buried {
+        var hasAsked = false
+        return try await settled { () async throws(SandboxError) -> Buried in
+            if let found = try await envd.stat(grave) {
+                // A link that leads nowhere is there, but no directory can be made of it.
+                if !found.isDirectory { return .file }
+                // What stands there before we made one came by the `Move`.
+                if !hasAsked { return .folder }
+            }
+            hasAsked = true
+            return try await envd.makeDirectory(grave) == .isFile ? .file : .nothing
         }
     }
 

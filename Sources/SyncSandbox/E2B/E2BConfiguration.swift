@@ -46,7 +46,7 @@ package struct E2BConfiguration: Sendable {
     package var requestDeadline: Duration = .seconds(10)
     /// Time for one request that carries content.
     package var uploadDeadline: Duration = .seconds(20)
-    /// Wait before a `Move` without an answer is settled again; doubles up to sixty times as long.
+    /// Wait before a `Move` without an answer is settled again; doubles up to twenty times as long.
     package var settleWait: Duration = .milliseconds(500)
     /// Connections to one address at most.
     ///

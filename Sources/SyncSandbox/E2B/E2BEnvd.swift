@@ -79,8 +79,8 @@ struct E2BEnvd: Sendable {
                 method: .GET, url: "\($0.address)/files?path=\(Self.escaped(path))",
                 deadline: configuration.requestDeadline)
         }
-        // Content is served with numbers as codes; a page of something on the way is no JSON.
-        if reply.status == 404, !E2BFailure.message(of: reply).isEmpty { return nil }
+        // Content is served with numbers as codes, as the proxy has them; a look goes by words.
+        if reply.status == 404, try await stat(path) == nil { return nil }
         guard reply.isSuccess else { throw failure(reply, "read", .place("'\(path)'")) }
         return Array(reply.body.readableBytesView)
     }
@@ -201,14 +201,30 @@ struct E2BEnvd: Sendable {
             let end: End?
         }
 
-        struct Failure: Decodable { let message: String? }
+        struct Failure: Decodable {
+            let code: String?
+            let message: String?
+
+            /// Whether it will be the same next time: there is no such program, or it is not ours.
+            var isLasting: Bool {
+                let words = ["not found", "no such file", "permission denied"]
+                return ["not_found", "invalid_argument", "permission_denied"].contains(code)
+                    || words.contains { message?.contains($0) ?? false }
+            }
+        }
 
         let event: Kind?
         let error: Failure?
     }
 
     /// How a command ended.
-    enum Exit { case exited(Int), killed, notStarted }
+    enum Exit {
+        case exited(Int)
+        /// Ended by a signal, or not started because something was short.
+        case killed
+        /// Never to be started.
+        case notFound
+    }
 
     /// Runs a command in the project's directory, as the sandbox's default user.
     func run(_ command: String, _ arguments: [String]) async throws(SandboxError) -> Exit {
@@ -242,7 +258,7 @@ struct E2BEnvd: Sendable {
             if let end = event.event?.end {
                 return end.exited ?? false ? .exited(end.exitCode ?? 0) : .killed
             }
-            if event.error != nil { return .notStarted }
+            if let error = event.error { return error.isLasting ? .notFound : .killed }
         }
         throw senseless("run", subject)
     }

@@ -138,7 +138,11 @@ enum E2BFailure {
 
     /// Whether something stands where it was to be moved to.
     static func isTaken(_ reply: E2BReply) -> Bool {
-        reply.status == 500 && message(of: reply).contains("file exists")
+        guard reply.status == 500 else { return false }
+        let said = message(of: reply)
+        return ["file exists", "directory not empty", "is a directory"].contains {
+            said.contains($0)
+        }
     }
 
     private struct Word: Decodable { let code: String? }

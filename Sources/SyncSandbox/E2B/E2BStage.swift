@@ -148,9 +148,8 @@ struct E2BStage: Sendable {
         switch try await envd.upload(ByteBuffer(), to: path, metadata: metadata) {
         case .success(let reply):
             // Refused when the zombie has made its directory meanwhile.
-            if reply.isSuccess || reply.status == 400 || E2BFailure.isMissingFolder(reply) {
-                return
-            }
+            let isMet = E2BFailure.isMissingFolder(reply) || E2BFailure.isTaken(reply)
+            if reply.isSuccess || reply.status == 400 || isMet { return }
             throw envd.failure(reply, "revoke", subject)
         case .failure(let loss):
             throw E2BFailure.error(loss, "revoke", subject, of: envd.place.sandbox)

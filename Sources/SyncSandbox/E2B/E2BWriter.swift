@@ -59,8 +59,9 @@ package final class E2BWriter: SandboxWriter {
     private func foundMarker(
         sparesPaused: Bool
     ) async throws(SandboxError) -> (marker: SandboxMarker?, resumes: Int) {
-        let bytes = try await envd.download(markerPath, sparesPaused: sparesPaused)
+        // Read before: one that is resumed meanwhile is looked at once more.
         let resumes = try await envd.session.pass(extendingLife: false).resumes
+        let bytes = try await envd.download(markerPath, sparesPaused: sparesPaused)
         let marker = try bytes.map { bytes throws(SandboxError) in
             try E2BMarker.read(bytes, of: envd.place.sandbox)
         }

@@ -31,6 +31,10 @@ package final class E2BDouble: Sendable {
         case fullDisk(after: Int)
         /// Answered when the test lets it go.
         case hold
+        /// Executed when the test lets it go; then the connection is closed without an answer.
+        case holdAndLoseAnswer
+        /// The command is not started; the code and the words that are said instead.
+        case refuseCommand(String, String)
         /// The command is started and killed by a signal, as when the sandbox has no memory left.
         case killCommand
     }
@@ -60,6 +64,7 @@ package final class E2BDouble: Sendable {
         var envdVersion = "0.6.13"
         var livesAsked: [Int] = []
         var moves: [String] = []
+        var limitedCount = 0
         var ratePerSecond: Int?
         var recent: [ContinuousClock.Instant] = []
     }
@@ -259,6 +264,9 @@ extension E2BDouble {
             }
         }
     }
+
+    /// How many requests were refused because of ``limitRate(to:)``.
+    package var limitedCount: Int { state.withLock { $0.limitedCount } }
 
     /// How many requests wait to be executed late.
     package var lateCount: Int { state.withLock { $0.late.count } }

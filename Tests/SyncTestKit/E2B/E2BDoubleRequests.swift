@@ -167,7 +167,7 @@ extension E2BDouble {
         _ effect: @escaping @Sendable () -> E2BDoubleReply
     ) async -> E2BDoubleReply? {
         switch fault(kind, path) {
-        case nil, .fullDisk, .killCommand: return effect()
+        case nil, .fullDisk, .killCommand, .refuseCommand: return effect()
         case .refuse(500, let message, nil):
             return .error(EnvdFiles.Refusal("internal", message))
         case .refuse(let status, let message, let retryAfter):
@@ -187,6 +187,10 @@ extension E2BDouble {
         case .hold:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
             return effect()
+        case .holdAndLoseAnswer:
+            await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
+            _ = effect()
+            return nil
         }
     }
 
@@ -239,6 +243,7 @@ extension E2BDouble {
             let now = ContinuousClock.now
             state.recent.removeAll { $0 < now - .seconds(1) }
             if state.recent.count >= rate {
+                state.limitedCount += 1
                 return Self.refusal(429, "Rate limit exceeded", 1)
             }
             state.recent.append(now)
@@ -337,8 +342,9 @@ extension E2BDouble {
                 return .json(One(entry: try envd.makeDirectory(path, metadata)))
             case .move:
                 let to = question.destination ?? ""
+                let moved = try envd.move(question.source ?? "", to, metadata)
                 state.withLock { $0.moves.append(question.source ?? "") }
-                return .json(One(entry: try envd.move(question.source ?? "", to, metadata)))
+                return .json(One(entry: moved))
             case .remove:
                 try envd.remove(path)
                 return .json(Nothing())

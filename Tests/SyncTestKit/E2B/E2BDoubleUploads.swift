@@ -42,16 +42,18 @@ extension E2BDouble {
             state.withLock { $0.late.append { self.store(body, raw, sandbox, request).status } }
             if case .lateTimedOut = fault { return Self.timedOut }
             return nil
-        case .hold:
+        case .hold, .holdAndLoseAnswer:
             await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
-        case nil, .loseAnswer, .unreachableAfterEffect, .fullDisk, .killCommand: break
+        case nil, .loseAnswer, .unreachableAfterEffect, .fullDisk, .killCommand, .refuseCommand:
+            break
         }
         let reply = await stream(sandbox, raw, fault, request, &parts)
         switch fault {
-        case .loseAnswer: return nil
+        case .loseAnswer, .holdAndLoseAnswer: return nil
         case .unreachableAfterEffect:
             return .error(502, "The sandbox is running but port is not open")
-        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold, .killCommand: return reply
+        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold, .killCommand, .refuseCommand:
+            return reply
         }
     }
 
@@ -230,6 +232,14 @@ extension E2BDouble {
         case .unreachableAfterEffect:
             _ = await executed(start.process, place)
             return .error(502, "The sandbox is running but port is not open")
+        case .holdAndLoseAnswer:
+            await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
+            _ = await executed(start.process, place)
+            return nil
+        case .refuseCommand(let code, let message):
+            return Self.frames([
+                #"{"error":{"code":"\#(code)","message":"\#(message)"}}"#
+            ])
         case .killCommand:
             return Self.frames([
                 #"{"event":{"start":{"pid":1}}}"#,
