@@ -14,7 +14,7 @@ struct RateBook {
         recent.append(now)
         handed[scheme] = recent
         // An edit that goes to two sandboxes of the scheme goes to both at once.
-        let most = perSecond + max(2, perSecond / 100 + 1)
+        let most = perSecond + perSecond / 100 + 2
         guard recent.count > most else { return nil }
         return "\(recent.count) edits went to '\(scheme)' within a second, and \(perSecond) may"
     }

@@ -110,12 +110,23 @@ extension SimulatedCluster {
             switch directive {
             case .send(_, .assign(let stamp, let assignments)):
                 given[stamp.incarnation, default: []] += assignments.map(\.file.project)
-            case .hint: fairness.forget()
+            case .hint:
+                fairness.forget()
+                rateFairness.forget()
             case .commit, .reply, .send, .publish, .load, .readEvents, .halt: break
             }
         }
         let waiting = process.look { $0.nextInLine }
         if let flaw = fairness.follow(given: given, waiting: waiting) { violate(.fair, flaw) }
+        if !scenario.settings.editsPerSecond.isEmpty {
+            let rated = given.mapValues { projects in
+                projects.filter { project in process.look { $0.hasRate(project) } }
+            }
+            let held = process.look { $0.nextInLineByRate }
+            if let flaw = rateFairness.follow(given: rated, waiting: held) {
+                violate(.fair, "by rate: \(flaw)")
+            }
+        }
         for (incarnation, entries) in waiting where process.look({ $0.hasRoom(incarnation) }) {
             let files = entries.map { "\($0.value.sequence) of \($0.key)" }.sorted()
             violate(.fair, "\(incarnation) is given nothing, but \(files) could go")

@@ -39,6 +39,8 @@ package final class SimulatedCluster {
     var actions = ActionBook()
     var reports = ReportBook()
     var fairness = FairnessBook()
+    /// Of those that wait for a rate.
+    var rateFairness = FairnessBook()
     var intake = IntakeBook()
     /// What waits for the coordinator's worst moment.
     var doom: Doom?

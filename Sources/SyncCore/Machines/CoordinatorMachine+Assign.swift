@@ -6,6 +6,8 @@ extension CoordinatorMachine {
     private static let placementsMax = 4_096
     /// Bytes of content in one message of assignments; one edit always fits.
     private static let messageBytesMax = 8 << 20
+    /// Shortest wait for a rate: half of the time in which a burst comes back.
+    private static let rateWaitMin: Duration = .milliseconds(5)
 
     /// Places ready files on their owners and hands over what credit allows.
     ///
@@ -23,7 +25,7 @@ extension CoordinatorMachine {
         place(among: workers)
         let labels = placed.keys.filter { workers[$0] != nil }.sorted()
         guard !labels.isEmpty else { return }
-        dispatchTurn = (dispatchTurn + 1) % labels.count
+        dispatchTurn %= labels.count
         var turns = Array(labels[dispatchTurn...] + labels[..<dispatchTurn])
         var unloads = unloadCount
         var batches: [Incarnation: [Assignment]] = [:]
@@ -42,6 +44,8 @@ extension CoordinatorMachine {
             }
             turns = next
         }
+        // Where nothing went, the same one begins again: it may be its turn that is waited for.
+        if !batches.isEmpty { dispatchTurn += 1 }
         for (incarnation, batch) in batches { send(batch, to: incarnation) }
     }
 
@@ -102,7 +106,9 @@ extension CoordinatorMachine {
                 guard isRoom, let opensAt = machine.rateOpens(for: project, at: now) else {
                     return isRoom ? .go : .wait
                 }
-                machine.rateOpensAt = min(machine.rateOpensAt ?? opensAt, opensAt)
+                // Not for each of many a second: what may go at once covers the time between.
+                let wakesAt = max(opensAt, now + Self.rateWaitMin)
+                machine.rateOpensAt = min(machine.rateOpensAt ?? wakesAt, wakesAt)
                 return .wait
             })
         {
@@ -186,13 +192,9 @@ extension CoordinatorMachine {
     /// When a project may be given one more file by the rates of its targets' schemes; nil: now.
     func rateOpens(for project: ProjectName, at now: Instant) -> Instant? {
         guard !rates.isEmpty, let record = projects[project] else { return nil }
-        var counts: [String: Int] = [:]
-        for target in record.targets where target.isAttached && board.isWell(target.url) {
-            counts[target.url.scheme, default: 0] += 1
-        }
         var latest = now
-        for (scheme, count) in counts {
-            if let rate = rates[scheme] { latest = max(latest, rate.opensAt(for: count, at: now)) }
+        for target in record.targets where target.isAttached && board.isWell(target.url) {
+            if let rate = rates[target.url.scheme] { latest = max(latest, rate.opensAt(now)) }
         }
         return latest > now ? latest : nil
     }

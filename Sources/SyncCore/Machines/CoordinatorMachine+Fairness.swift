@@ -7,6 +7,28 @@ extension CoordinatorMachine {
     ///
     /// None of these may be passed twice by the same other project (P6).
     package var nextInLine: [Incarnation: [ProjectName: ReadyEntry]] {
+        line { machine, project in
+            machine.passedAt.flatMap { machine.rateOpens(for: project, at: $0) } == nil
+        }
+    }
+
+    /// Likewise of those that wait for the rate of their scheme, or could go by it.
+    package var nextInLineByRate: [Incarnation: [ProjectName: ReadyEntry]] {
+        line { machine, project in machine.hasRate(project) }
+    }
+
+    /// Whether a rate holds for a project now.
+    package func hasRate(_ project: ProjectName) -> Bool {
+        guard let record = projects[project] else { return false }
+        for target in record.targets where target.isAttached && board.isWell(target.url) {
+            if rates[target.url.scheme] != nil { return true }
+        }
+        return false
+    }
+
+    private func line(
+        _ isMeant: (CoordinatorMachine, ProjectName) -> Bool
+    ) -> [Incarnation: [ProjectName: ReadyEntry]] {
         if isRecovering || placed.isEmpty { return [:] }
         var found: [Incarnation: [ProjectName: ReadyEntry]] = [:]
         for (label, incarnation) in membership.assignable {
@@ -17,7 +39,7 @@ extension CoordinatorMachine {
                 guard case .go = admission(of: entry),
                     member.byteCount + bytes <= settings.workerBytesMax,
                     hasTargetCredit(project), hasRoomToLoad(entry.index, project: project),
-                    passedAt.flatMap({ rateOpens(for: project, at: $0) }) == nil
+                    isMeant(self, project)
                 else { continue }
                 found[incarnation, default: [:]][project] = entry
             }
