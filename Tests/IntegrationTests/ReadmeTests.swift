@@ -85,7 +85,8 @@ struct ReadmeTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         // A shell that stops at the first failure, and leaves nothing running behind it.
         // What is said beside the output is not quoted.
-        var script = "exec 2> errors\nset -e\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
+        var script = "exec 2> errors\nset -e\n"
+        script += "trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
         for (place, block) in blocks.enumerated() {
             script += "\(block.commands)\necho '@@@ end of \(place)'\n"
         }

@@ -186,11 +186,27 @@ struct Chaos {
     // MARK: Harm
 
     private mutating func strike() throws {
-        let total = Harm.allCases.reduce(0) { $0 + $1.weight }
+        let harms = Harm.allCases.filter(isPossible)
+        let total = harms.reduce(0) { $0 + $1.weight }
         var place = Int.random(in: 0..<total, using: &random)
-        for harm in Harm.allCases {
+        for harm in harms {
             place -= harm.weight
             if place < 0 { return try strike(harm) }
+        }
+    }
+
+    /// Whether there is anything that it could meet.
+    private func isPossible(_ harm: Harm) -> Bool {
+        switch harm {
+        case .killWorker, .killCoordinator, .killAll, .pauseWorker, .pauseCoordinator,
+            .breakConnections, .slowProxies:
+            true
+        case .drainWorker, .replacePaused: rack.kind.isSeparate
+        case .cutLink, .deafenLink, .loseOnLink: rack.links != nil
+        case .fillDisk: !rack.disks.isEmpty
+        case .killStore, .pauseStore, .pauseSandbox, .rotateToken, .limitRate, .loseAnswers,
+            .executeLate:
+            rack.hosting != nil
         }
     }
 

@@ -42,6 +42,9 @@ final class Hosting {
         ["E2B_API_KEY": double.key, "E2B_API_URL": double.url, "E2B_SANDBOX_URL": double.url]
     }
 
+    /// Folders that hold what it keeps.
+    var places: [String] { [server.folder, double.folder.path] }
+
     /// A sandbox's files, on this machine.
     func folder(of sandbox: String) -> String { double.home(of: sandbox).path }
 }

@@ -105,6 +105,9 @@ final class Rack {
                 let copy = cluster.folder.appendingPathComponent("\(name)-kept")
                 _ = try? SystemTool.run("cp", ["-a", disk.path, copy.path])
             }
+            for place in hosting?.places ?? [] {
+                _ = try? SystemTool.run("cp", ["-a", place, cluster.folder.path + "/"])
+            }
         }
         intakeProxy.stop()
         workerProxy?.stop()
