@@ -164,4 +164,26 @@ import Testing
         cluster.advance(by: .seconds(3))
         #expect(cluster.text("a") == "two")
     }
+
+    @Test
+    func `an edit that the store can't take now waits alone, and the newest of its file wins`()
+        throws
+    {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        try cluster.addWorker("w")
+        let held = FileKey(project: MachineCluster.project, path: MachineCluster.path("held"))
+        cluster.store.heldFiles = [held]
+        cluster.push(MachineCluster.put("held", "one"), number: 1, settles: false)
+        cluster.push(MachineCluster.put("free", "one"), number: 2)
+        #expect(cluster.text("free") == "one")
+        cluster.push(MachineCluster.put("held", "two"), number: 3)
+        cluster.advance(by: .seconds(30))
+        #expect(cluster.text("held") == nil)
+        #expect(Self.status(cluster, "held")?.attempts == 0)
+        cluster.store.heldFiles = []
+        cluster.advance(by: .seconds(3))
+        #expect(cluster.text("held") == "two")
+        #expect(cluster.storedText("held") == "two")
+        #expect(cluster.violations() == [])
+    }
 }

@@ -75,6 +75,8 @@ package struct StoreModel {
     package private(set) var formerJournals: [JournalID] = []
     /// Whether every call fails.
     package var isAway = false
+    /// Files whose rows somebody else holds: their edits alone can't be stored now.
+    package var heldFiles: Set<FileKey> = []
 
     package init() {}
 
@@ -100,6 +102,7 @@ package struct StoreModel {
     }
 
     private mutating func apply(_ edit: SequencedEdit) -> Applied {
+        if heldFiles.contains(edit.file) { return .unavailable(reason: "The row is held.") }
         let newest = versions[edit.file]?.last
         if let newest, newest.sequence == edit.sequence { return .known(newest.version) }
         if let newest, newest.sequence > edit.sequence { return .stale(by: newest.sequence) }
