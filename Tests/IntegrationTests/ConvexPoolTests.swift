@@ -16,8 +16,7 @@ import Testing
         try await ConvexServer.with { server in
             var places = DaemonCluster.Places()
             places.storeURL = "convex:\(server.url)"
-            let cluster = try DaemonCluster(
-                folder: nil, places: places, coordinatorFlags: ["--lease-ms", "1000"])
+            let cluster = try DaemonCluster(folder: nil, places: places)
             try cluster.startCoordinator()
             for number in 0..<workers {
                 try cluster.startWorker("w\(number)", environment: environment)
@@ -88,8 +87,14 @@ import Testing
             ]
             let cluster = try await DaemonCluster.up(workers: 1, environment: variables)
             let producer = try await cluster.producer("p1")
-            for text in ["one", "two"] {
-                _ = await producer.submit(MachineCluster.put("dir/file", text))
+            let book = ProducerBook()
+            let keeping = Task { await book.keep(producer.updates) }
+            defer { keeping.cancel() }
+            for (count, text) in zip(1..., ["one", "two"]) {
+                let edit = MachineCluster.put("dir/file", text)
+                await book.pushed(await producer.submit(edit), edit)
+                // Else the second would take the first one's place before it is stored.
+                await book.reach(count)
                 try await cluster.flush()
             }
             // Opening: who is it, make it. Starting: who is it. Binding: who is it, bind it.
