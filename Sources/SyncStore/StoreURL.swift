@@ -1,11 +1,14 @@
 package import SyncCore
 
-/// Which store a pool uses, as the settings name it: `sqlite:FILE` or `postgres://…`.
+/// Which store a pool uses, as the settings name it: `sqlite:FILE`, `postgres://…` or
+/// `convex:https://…`.
 package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
     /// A file shared by the workers of one machine.
     case sqlite(file: String)
     /// A database shared by the workers of any number of machines.
     case postgres(PostgresURL)
+    /// A deployment of Convex, likewise.
+    case convex(ConvexURL)
 
     /// Why a text names no store: what is wrong and what to write instead.
     package struct Flaw: Error, Equatable, CustomStringConvertible {
@@ -16,7 +19,7 @@ package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
         package var description: String { sentence }
     }
 
-    /// Reads `sqlite:FILE` or a URL of libpq.
+    /// Reads `sqlite:FILE`, a URL of libpq, or `convex:` and the address of a deployment.
     package init(_ text: some StringProtocol) throws(Flaw) {
         guard let colon = text.firstIndex(of: ":") else {
             throw Flaw(sentence: "The store has no scheme; write it as \(Self.forms).")
@@ -25,8 +28,9 @@ package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
         switch text[..<colon].lowercased() {
         case "sqlite": self = .sqlite(file: try Self.file(rest))
         case "postgres", "postgresql": self = .postgres(try Self.database(rest))
+        case "convex": self = .convex(try Self.deployment(rest))
         case "http", "https":
-            throw Flaw(sentence: "This build has no Convex store; use \(Self.forms).")
+            throw Flaw(sentence: "Write 'convex:' before the URL of a Convex deployment.")
         default: throw Flaw(sentence: "The store's scheme is unknown; use \(Self.forms).")
         }
     }
@@ -36,10 +40,21 @@ package enum StoreURL: Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .sqlite(let file): "sqlite:\(file)"
         case .postgres(let url): url.description
+        case .convex(let url): "convex:\(url)"
         }
     }
 
-    private static let forms = "'sqlite:FILE' or 'postgres://USER@HOST/DATABASE'"
+    private static let forms =
+        "'sqlite:FILE', 'postgres://USER@HOST/DATABASE' or 'convex:https://NAME.convex.cloud'"
+
+    private static func deployment(_ rest: String) throws(Flaw) -> ConvexURL {
+        guard let url = ConvexURL(rest) else {
+            throw Flaw(
+                sentence: "The Convex URL can't be read; write 'convex:https://NAME.convex.cloud', "
+                    + "scheme, host and port only: the key comes by SYNCD_CONVEX_KEY.")
+        }
+        return url
+    }
 
     private static func database(_ rest: String) throws(Flaw) -> PostgresURL {
         guard rest.hasPrefix("//"), let url = PostgresURL("postgres:" + rest) else {
@@ -80,21 +95,55 @@ package protocol OpenStore: VersionedStore {
 
 extension SQLiteStore: OpenStore {}
 extension PostgresStore: OpenStore {}
+extension ConvexStore: OpenStore {}
+
+/// How a store is used, whichever it is; what its URL does not tell.
+package struct StoreSettings: Sendable {
+    /// How many versions of a file are kept.
+    package var versionsKept = SQLiteStore.versionsKeptDefault
+    /// The deploy key of a Convex deployment.
+    package var convexKey: ConvexKey?
+    /// How many requests to a Convex deployment run at once.
+    package var convexRequestsMax = ConvexSettings.requestsMaxDefault
+
+    /// The defaults, without a key.
+    package init() {}
+
+    fileprivate func convex(_ url: ConvexURL) throws(StoreError) -> ConvexSettings {
+        guard let convexKey else {
+            throw StoreError(
+                .unavailable,
+                "The store at \(url) wants a deploy key. Give it by SYNCD_CONVEX_KEY, or name a "
+                    + "file that holds it by SYNCD_CONVEX_KEY_FILE.")
+        }
+        var settings = ConvexSettings(url, key: convexKey)
+        settings.requestsMax = convexRequestsMax
+        return settings
+    }
+}
 
 extension StoreURL {
     /// Opens the store for a worker; makes what is missing.
-    package func open(versionsKept: Int) async throws(StoreError) -> any OpenStore {
+    package func open(_ settings: StoreSettings) async throws(StoreError) -> any OpenStore {
+        let versionsKept = settings.versionsKept
         switch self {
-        case .sqlite(let file): try await SQLiteStore(file: file, versionsKept: versionsKept)
-        case .postgres(let url): try await PostgresStore(url, versionsKept: versionsKept)
+        case .sqlite(let file):
+            return try await SQLiteStore(file: file, versionsKept: versionsKept)
+        case .postgres(let url):
+            return try await PostgresStore(url, versionsKept: versionsKept)
+        case .convex(let url):
+            return try await ConvexStore(try settings.convex(url), versionsKept: versionsKept)
         }
     }
 
     /// Opens a store that exists, for reading.
-    package func openForReading() async throws(StoreError) -> any OpenStore {
+    package func openForReading(
+        _ settings: StoreSettings = StoreSettings()
+    ) async throws(StoreError) -> any OpenStore {
         switch self {
         case .sqlite(let file): try await SQLiteStore(readingOnly: file)
         case .postgres(let url): try await PostgresStore(readingOnly: url)
+        case .convex(let url): try await ConvexStore(readingOnly: try settings.convex(url))
         }
     }
 }

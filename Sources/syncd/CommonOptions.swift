@@ -50,7 +50,7 @@ struct IntakeOptions: ParsableArguments {
 
 /// Options of commands that read the store.
 struct StoreOptions: ParsableArguments {
-    @Option(help: "The store: sqlite:FILE or postgres://… (SYNCD_STORE).")
+    @Option(help: "The store: sqlite:FILE, postgres://… or convex:https://… (SYNCD_STORE).")
     var store: String?
 }
 

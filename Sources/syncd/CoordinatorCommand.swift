@@ -124,10 +124,10 @@ struct CoordinatorCommand: AsyncParsableCommand {
         do {
             switch try StoreURL(url) {
             case .sqlite(let named): file = named
-            case .postgres:
+            case .postgres, .convex:
                 throw Trouble(
                     "--journal: the journal lies in SQLite only; write 'sqlite:FILE'. PostgreSQL "
-                        + "can hold the workers' store.", code: .configuration)
+                        + "and Convex can hold the workers' store.", code: .configuration)
             }
         } catch let error as StoreURL.Flaw {
             throw Trouble("--journal: \(error.sentence)", code: .configuration)

@@ -12,6 +12,7 @@ struct PortSizes {
     var threads = LocalDirectoryProvider.threadsDefault
     var openStages = LocalDirectoryProvider.openStagesMaxDefault
     var e2bLife: Duration = .seconds(300)
+    var convexRequests = ConvexSettings.requestsMaxDefault
 
     /// Local sandboxes of these sizes.
     func localProvider(root: String, fsync: Bool) -> LocalDirectoryProvider {
@@ -282,11 +283,14 @@ enum SettingCatalog {
         Limit(
             "e2b-life-s", .seconds, 15...86_400,
             "a sandbox of E2B lives on for so long after an edit, at least half of it", \.e2bLife),
+        Limit(
+            "convex-requests", .count, 1...1_024, "requests at once to a store in Convex",
+            \.convexRequests),
     ]
 
     /// Settings that are no limits: where things are, who one is, how one logs.
     private static let others: Set<String> = [
-        "adopt", "boot-id", "coordinator", "data", "e2b-api-url", "e2b-domain",
+        "adopt", "boot-id", "convex-key-file", "coordinator", "data", "e2b-api-url", "e2b-domain",
         "e2b-key-file", "e2b-sandbox-url", "fsync", "id", "insecure", "intake", "journal",
         "local-root", "log-format", "log-level", "project", "retry-ms", "status", "store",
         "worker-endpoint", "workers",

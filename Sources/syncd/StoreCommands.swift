@@ -7,8 +7,8 @@ import SyncStore
 func reading<R: Sendable>(
     _ options: StoreOptions, _ settings: Settings, _ body: (any OpenStore) async throws -> R
 ) async throws -> R {
-    let url = try settings.required("store", options.store, for: "The store")
-    let store = try await storeURL(url).openForReading()
+    let url = try storeURL(settings.required("store", options.store, for: "The store"))
+    let store = try await url.openForReading(try ConvexAccess.storeSettings(url, settings))
     do {
         let result = try await body(store)
         await store.close()

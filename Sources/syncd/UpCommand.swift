@@ -31,7 +31,11 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Directory that holds everything (SYNCD_DATA).")
     var data: String?
 
-    @Option(help: "Where versions live: sqlite:FILE or postgres://… (SYNCD_STORE; DIR/store.db).")
+    @Option(
+        help: """
+            Where versions live: sqlite:FILE, postgres://… or convex:https://… (SYNCD_STORE; \
+            DIR/store.db).
+            """)
     var store: String?
 
     @Option(help: "How many workers, 1 to 256 (SYNCD_WORKERS; 2).")
@@ -177,7 +181,7 @@ struct UpCommand: AsyncParsableCommand {
         var arguments = ["worker", "--coordinator", endpoint, "--local-root", "\(data)/sandboxes"]
         // A URL can hold a password, and everybody may read the arguments of a process.
         let named = settings.text("store", store) ?? "sqlite:\(data)/store.db"
-        _ = try storeURL(named)
+        _ = try ConvexAccess.storeSettings(storeURL(named), settings)
         setenv("SYNCD_STORE", named, 1)
         if try settings.flag("fsync", fsync) { arguments.append("--fsync") }
         if let attemptMs { arguments += ["--attempt-ms", String(attemptMs)] }

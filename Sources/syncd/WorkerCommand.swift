@@ -30,7 +30,8 @@ struct WorkerCommand: AsyncParsableCommand {
     @Option(help: "The coordinator's endpoint for workers (SYNCD_COORDINATOR).")
     var coordinator: String?
 
-    @Option(help: "Where versions live: sqlite:FILE or postgres://… (SYNCD_STORE).")
+    @Option(
+        help: "Where versions live: sqlite:FILE, postgres://… or convex:https://… (SYNCD_STORE).")
     var store: String?
 
     @Option(help: "Directory whose subdirectories are the local sandboxes (SYNCD_LOCAL_ROOT).")
@@ -161,8 +162,8 @@ struct WorkerCommand: AsyncParsableCommand {
     private func openStore(
         _ settings: Settings, _ sizes: PortSizes
     ) async throws -> any OpenStore {
-        let url = try settings.required("store", store, for: "The store")
-        return try await storeURL(url).open(versionsKept: sizes.versions)
+        let url = try storeURL(settings.required("store", store, for: "The store"))
+        return try await url.open(try ConvexAccess.storeSettings(url, settings, sizes))
     }
 
     /// The kernel's id of this boot: local files that were not fsynced are doubted after another

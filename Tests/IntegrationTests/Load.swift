@@ -41,14 +41,18 @@ struct LoadedProducer: Sendable {
     /// Checks P1 to P5 from the book alone: nothing was given up, store and sandbox hold each
     /// file's last accepted edit, and a file's versions are edits of the book in their order, each
     /// once, without a gap.
-    func check(_ cluster: DaemonCluster) async throws {
+    ///
+    /// - Parameter settings: How the store is opened.
+    func check(
+        _ cluster: DaemonCluster, _ settings: StoreSettings = StoreSettings()
+    ) async throws {
         #expect(await book.unknown.isEmpty)
         #expect(await book.refused.values.allSatisfy { $0.code == .overtaken })
         let newest = await book.newest
         let accepted = await book.accepted
         let edits = await book.edits
         let sandbox = try DirectoryTree.read(at: cluster.sandboxes + "/" + project)
-        let store = try await StoreURL(cluster.storeURL).openForReading()
+        let store = try await StoreURL(cluster.storeURL).openForReading(settings)
         var wrong: [String] = []
         for (path, last) in newest {
             let wanted = last.edit.change.content?.bytes

@@ -103,7 +103,7 @@ struct DocumentTests {
     @Test func `the articles and the README are there`() {
         for name in [
             "Walk", "Vocabulary", "Protocol", "Guarantees", "Operating", "Decisions", "E2B",
-            "PostgreSQL",
+            "PostgreSQL", "Convex",
         ] {
             #expect(SourceTree.file(Self.articles + name + ".md") != nil, "\(name)")
         }
