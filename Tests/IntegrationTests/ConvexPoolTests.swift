@@ -50,12 +50,17 @@ import Testing
             let load = try await LoadedProducer("p1", of: cluster, seed: 1)
             try await withThrowingTaskGroup(of: Void.self) { keeping in
                 keeping.addTask { await load.keep() }
+                // A sandbox that nobody has marked gets one file first, which would meet every
+                // fault alone.
+                await load.push(1...1)
+                await load.book.reach(1)
+                try await cluster.flush()
                 let faults: [ConvexServer.Fault] = [
                     .dropAfterCommit, .serverErrorAfterCommit, .conflict, .tooManyWrites, .noJSON,
                 ]
                 for (round, fault) in faults.enumerated() {
                     try await server.play(fault, times: 10, in: "updateFile")
-                    let places = round * 60 + 1...(round + 1) * 60
+                    let places = round * 60 + 2...(round + 1) * 60 + 1
                     await load.push(places)
                     await load.book.reach(places.lowerBound + 20)
                     if fault == .conflict {
@@ -63,6 +68,9 @@ import Testing
                         try cluster.startWorker("w2", environment: Self.environment)
                     }
                     await load.book.reach(places.upperBound)
+                    try await Patience.until("the faults were played") {
+                        try await server.facts().pending == 0
+                    }
                 }
                 try await cluster.flush()
                 keeping.cancelAll()
@@ -71,7 +79,6 @@ import Testing
             let events = try await cluster.events()
             let burnt = events.filter { $0.kind == .retrying || $0.kind == .failed }
             #expect(burnt.map(\.sequence) == [], "attempts were burnt")
-            #expect(try await server.facts().pending == 0)
         }
     }
 
