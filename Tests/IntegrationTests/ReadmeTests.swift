@@ -38,40 +38,57 @@ struct ReadmeTests {
         return blocks
     }
 
-    /// The tour as it is written, or with other servers in the place of files and folders.
-    enum Ground: String, CaseIterable {
-        case files, postgres, e2b, both
+    /// Where versions lie: as it is written, or elsewhere.
+    enum Store: String, CaseIterable { case sqlite, postgres, convex }
 
-        var hasPostgres: Bool { self == .postgres || self == .both }
-        var hasE2B: Bool { self == .e2b || self == .both }
-    }
+    /// Where files are written: as it is written, or elsewhere.
+    enum Sandbox: String, CaseIterable { case folder, e2b }
 
-    @Test(.timeLimit(.patience), arguments: Ground.allCases)
-    func `the tour works as it is written`(ground: Ground) async throws {
-        let server = ground.hasPostgres ? try PostgresServer.shared() : nil
-        let double = ground.hasE2B ? try await E2BDouble.start(["box"]) : nil
+    @Test(.timeLimit(.patience), arguments: Store.allCases, Sandbox.allCases)
+    func `the tour works as it is written`(store: Store, sandbox: Sandbox) async throws {
         var replaced: [(String, String)] = []
-        if let server {
-            let url = server.url(try server.makeDatabase())
+        var environment: [String: String] = [:]
+        func take(_ url: String) {
             replaced.append((#""sqlite:$PWD/demo/store.db""#, "'\(url)'"))
         }
-        var environment: [String: String] = [:]
-        if let double {
-            // The first push names the sandbox, and with that the project has it.
-            replaced.append(("src --wait", "src --target e2b:box --wait"))
-            replaced.append(("demo/sandboxes/site", double.home(of: "box").path))
-            environment = [
-                "E2B_API_KEY": double.key, "E2B_API_URL": double.url,
-                "E2B_SANDBOX_URL": double.url,
-            ]
+        switch store {
+        case .sqlite: break
+        case .postgres:
+            let server = try PostgresServer.shared()
+            take(server.url(try server.makeDatabase()))
+        case .convex:
+            return try await ConvexServer.with { server in
+                take("convex:\(server.url)")
+                environment["SYNCD_CONVEX_KEY"] = ConvexServer.key
+                try await Self.walk(in: sandbox, replaced, environment)
+            }
         }
+        try await Self.walk(in: sandbox, replaced, environment)
+    }
+
+    private static func walk(
+        in sandbox: Sandbox, _ replaced: [(String, String)], _ environment: [String: String]
+    ) async throws {
+        guard sandbox == .e2b else {
+            return try await walk(try tour(), replacing: replaced, environment)
+        }
+        let double = try await E2BDouble.start(["box"])
+        let names = [
+            // The first push names the sandbox, and with that the project has it.
+            ("src --wait", "src --target e2b:box --wait"),
+            ("demo/sandboxes/site", double.home(of: "box").path),
+        ]
+        let reach = [
+            "E2B_API_KEY": double.key, "E2B_API_URL": double.url, "E2B_SANDBOX_URL": double.url,
+        ]
         do {
-            try await Self.walk(try Self.tour(), replacing: replaced, environment)
+            try await walk(
+                try tour(), replacing: replaced + names, environment.merging(reach) { $1 })
         } catch {
-            await double?.stop()
+            await double.stop()
             throw error
         }
-        await double?.stop()
+        await double.stop()
     }
 
     private static func walk(
