@@ -169,7 +169,10 @@ import Testing
             #expect(try scene.files().count == 41)
             try await scene.expectNoAttemptBurnt()
             let causes = try await scene.cluster.events().filter { $0.kind == .away }
-            #expect(causes.allSatisfy { $0.code == "rate-limited" })
+            // A loaded machine may be without an answer in time, beside.
+            let codes = Set(causes.map(\.code))
+            #expect(codes.contains("rate-limited"))
+            #expect(codes.isSubset(of: ["rate-limited", "unreachable"]), "\(codes)")
         }
     }
 
