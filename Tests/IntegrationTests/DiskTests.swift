@@ -1,6 +1,7 @@
 import Foundation
 import SyncCore
 import SyncTestKit
+import SyncTransport
 import Testing
 
 /// Disks that fill up, can't be written or don't answer, and come back, without any restart.
@@ -70,8 +71,13 @@ struct DiskTests {
         ) {
             try disk.fill()
         } mend: {
+            // A write-ahead log that was just begun anew may have room for all that is pushed.
+            let filler = try await cluster.producer("p5", name: "filler")
+            var number = 0
             try await Patience.until("the log tells") {
-                // What is left of the write-ahead log is used up first.
+                number += 1
+                let text = String(repeating: "x", count: 2_000)
+                _ = await filler.submit(MachineCluster.put("f\(number)", text))
                 try disk.fill()
                 return coordinator.text.contains("free space on that disk")
             }

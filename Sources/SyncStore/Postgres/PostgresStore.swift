@@ -222,7 +222,8 @@ extension PostgresStore {
         let answers = try await pool.run(until: end) {
             connection, deadline throws(PostgresFailure) in
             var answers: [Applied] = []
-            for edit in edits where deadline.left > limits.answerWait / 4 {
+            // At least one each time, so that they all have their turn.
+            for edit in edits where answers.isEmpty || deadline.left > limits.answerWait / 4 {
                 let batch = PostgresBatch(
                     [edit], keeping: versionsKept, lockWait: limits.lockWaitAlone)
                 answers.append(try Self.decide(batch, on: connection, until: deadline))
