@@ -23,32 +23,19 @@ enum ConvexAccess {
         return store
     }
 
-    /// The key, from the environment or from a file; never from a flag, which others can read.
     private static func key(_ settings: Settings) throws -> ConvexKey {
-        let source: String
-        let text: String
-        if let file = settings.text("convex-key-file", nil) {
-            guard let found = try? String(contentsOfFile: file, encoding: .utf8) else {
-                throw Trouble(
-                    "The file \(file) with Convex's deploy key can't be read; make it readable for "
-                        + "this user, or name another one by SYNCD_CONVEX_KEY_FILE.",
-                    code: .configuration)
-            }
-            (source, text) = (file, found)
-        } else {
-            let found = ProcessInfo.processInfo.environment[keyVariable] ?? ""
-            guard !found.isEmpty else {
-                throw Trouble(
-                    "A store in Convex wants a deploy key: make one in the deployment's settings, "
-                        + "and give it by \(keyVariable), or name a file that holds it by "
-                        + "SYNCD_CONVEX_KEY_FILE.", code: .configuration)
-            }
-            (source, text) = (keyVariable, found)
-        }
-        guard let key = ConvexKey(text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
+        let found = try settings.secret(
+            "Convex's deploy key", file: "convex-key-file", variable: keyVariable)
+        guard let found else {
             throw Trouble(
-                "\(source) holds no deploy key of Convex, which is one word without spaces; copy "
-                    + "it from the deployment's settings.", code: .configuration)
+                "A store in Convex wants a deploy key: make one in the deployment's settings, and "
+                    + "give it by \(keyVariable), or name a file that holds it by "
+                    + "SYNCD_CONVEX_KEY_FILE.", code: .configuration)
+        }
+        guard let key = ConvexKey(found.text) else {
+            throw Trouble(
+                "\(found.source) holds no deploy key of Convex, which is one word without spaces; "
+                    + "copy it from the deployment's settings.", code: .configuration)
         }
         return key
     }

@@ -19,26 +19,14 @@ enum E2BSettings {
         return configuration
     }
 
-    /// The key, from the environment or from a file; never from a flag, which others can read.
     private static func key(_ settings: Settings) throws -> E2BKey? {
-        let source: String
-        let text: String
-        if let file = settings.text("e2b-key-file", nil) {
-            guard let found = try? String(contentsOfFile: file, encoding: .utf8) else {
-                throw Trouble(
-                    "The file \(file) with E2B's API key can't be read; make it readable for this "
-                        + "user, or name another one by SYNCD_E2B_KEY_FILE.",
-                    code: .configuration)
-            }
-            (source, text) = (file, found)
-        } else {
-            guard let found = variable("E2B_API_KEY") else { return nil }
-            (source, text) = ("E2B_API_KEY", found)
-        }
-        guard let key = E2BKey(text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
+        let found = try settings.secret(
+            "E2B's API key", file: "e2b-key-file", variable: "E2B_API_KEY")
+        guard let found else { return nil }
+        guard let key = E2BKey(found.text) else {
             throw Trouble(
-                "\(source) holds no API key of E2B, which is 'e2b_' and hexadecimal digits; copy "
-                    + "it from the team's settings.", code: .configuration)
+                "\(found.source) holds no API key of E2B, which is 'e2b_' and hexadecimal digits; "
+                    + "copy it from the team's settings.", code: .configuration)
         }
         return key
     }

@@ -123,6 +123,30 @@ struct Settings: Sendable {
         }
     }
 
+    /// A secret and where it was found: a file that a setting names, or else the environment; never
+    /// a flag, which others can read.
+    ///
+    /// - Parameter what: For the sentence, for instance "E2B's API key".
+    func secret(
+        _ what: String, file key: String, variable: String
+    ) throws -> (source: String, text: String)? {
+        let source: String
+        let text: String
+        if let file = self.text(key, nil) {
+            guard let found = try? String(contentsOfFile: file, encoding: .utf8) else {
+                throw Trouble(
+                    "The file \(file) with \(what) can't be read; make it readable for this user, "
+                        + "or name another one by \(Self.variable(key)).", code: .configuration)
+            }
+            (source, text) = (file, found)
+        } else {
+            let found = ProcessInfo.processInfo.environment[variable] ?? ""
+            if found.isEmpty { return nil }
+            (source, text) = (variable, found)
+        }
+        return (source, text.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+
     /// The environment variable of a key.
     static func variable(_ key: String) -> String {
         "SYNCD_" + key.replacingOccurrences(of: "-", with: "_").uppercased()

@@ -18,7 +18,7 @@ import Testing
             let late = Duration.nanoseconds(Int64(random.next() % 3_000_000))
             now = random.next() % 3 == 0 ? max(opensAt, now) + late : max(opensAt, now)
             #expect(rate.opensAt(now) == now)
-            rate.take(1, at: now)
+            rate.take(at: now)
             times.append(now)
         }
         var first = 0
@@ -33,7 +33,7 @@ import Testing
         let now = Self.start + .seconds(3_600)
         var count = 0
         while rate.opensAt(now) == now {
-            rate.take(1, at: now)
+            rate.take(at: now)
             count += 1
         }
         #expect(count == 5)

@@ -25,13 +25,11 @@ struct PostgresPoolTests {
         }
     }
 
-    @Test func `a call that was given up while it waited is not sent and harms no session`()
-        async throws
-    {
-        let pool = try Self.pool { $0.sessionWait = .seconds(3_600) }
-        let first = try await Self.session(pool)
+    /// A call that has the only session until it is let go.
+    private static func holding(
+        _ pool: PostgresPool, until gate: DispatchSemaphore
+    ) async -> Task<Void, any Error> {
         let (entered, enter) = AsyncStream<Void>.makeStream()
-        let gate = DispatchSemaphore(value: 0)
         let holder = Task {
             try await pool.run { _, _ throws(PostgresFailure) in
                 enter.yield()
@@ -39,6 +37,16 @@ struct PostgresPoolTests {
             }
         }
         for await _ in entered { break }
+        return holder
+    }
+
+    @Test func `a call that was given up while it waited is not sent and harms no session`()
+        async throws
+    {
+        let pool = try Self.pool { $0.sessionWait = .seconds(3_600) }
+        let first = try await Self.session(pool)
+        let gate = DispatchSemaphore(value: 0)
+        let holder = await Self.holding(pool, until: gate)
         let isSent = Atomic<Bool>(false)
         let waiting = Task {
             try await pool.run { _, _ throws(PostgresFailure) in
@@ -66,15 +74,8 @@ struct PostgresPoolTests {
 
     @Test func `calls that wait when the pool is closed end`() async throws {
         let pool = try Self.pool { $0.sessionWait = .seconds(3_600) }
-        let (entered, enter) = AsyncStream<Void>.makeStream()
         let gate = DispatchSemaphore(value: 0)
-        let holder = Task {
-            try await pool.run { _, _ throws(PostgresFailure) in
-                enter.yield()
-                gate.wait()
-            }
-        }
-        for await _ in entered { break }
+        let holder = await Self.holding(pool, until: gate)
         let waiting = (0..<3).map { _ in Task { try await Self.session(pool) } }
         let closing = Task { await pool.close() }
         gate.signal()

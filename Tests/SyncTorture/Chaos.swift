@@ -217,7 +217,7 @@ struct Chaos {
         case .killAll: killAll()
         case .drainWorker: drain()
         case .pauseWorker: pause(isReplaced: false)
-        case .replacePaused: pause(isReplaced: rack.kind.isSeparate)
+        case .replacePaused: pause(isReplaced: true)
         case .pauseCoordinator: pauseCoordinator()
         case .cutLink, .deafenLink, .loseOnLink: try harmLink(harm)
         case .breakConnections:
@@ -327,7 +327,7 @@ struct Chaos {
     }
 
     private mutating func drain() {
-        guard rack.kind.isSeparate, !isBusy("coordinator"), let (label, pid) = freeWorker(),
+        guard !isBusy("coordinator"), let (label, pid) = freeWorker(),
             let child = rack.cluster.workers[label]
         else { return }
         sums.count("workers asked to drain")

@@ -29,8 +29,8 @@ package struct EditRate: Sendable {
         return missing > room ? now + (missing - room) : now
     }
 
-    /// Counts edits that go now.
-    package mutating func take(_ count: Int, at now: Instant) {
-        fullAt = max(fullAt ?? now, now) + interval * count
+    /// Counts an edit that goes to one sandbox now.
+    package mutating func take(at now: Instant) {
+        fullAt = max(fullAt ?? now, now) + interval
     }
 }

@@ -103,9 +103,8 @@ extension CoordinatorMachine {
                 let isRoom =
                     machine.hasCredit(for: entry.index, project: project, incarnation)
                     && machine.hasRoomToLoad(entry.index, project: project)
-                guard isRoom, let opensAt = machine.rateOpens(for: project, at: now) else {
-                    return isRoom ? .go : .wait
-                }
+                if !isRoom { return .wait }
+                guard let opensAt = machine.rateOpens(for: project, at: now) else { return .go }
                 // Not for each of many a second: what may go at once covers the time between.
                 let wakesAt = max(opensAt, now + Self.rateWaitMin)
                 machine.rateOpensAt = min(machine.rateOpensAt ?? wakesAt, wakesAt)
@@ -254,7 +253,7 @@ extension CoordinatorMachine {
             spill(index)
         }
         active.note(slot.key.project, at: now)
-        for target in wanted { rates[target.scheme]?.take(1, at: now) }
+        for target in wanted { rates[target.scheme]?.take(at: now) }
         lastSerial += 1
         let assignment = Assignment(
             id: AssignmentID(epoch: epoch, serial: lastSerial),

@@ -56,7 +56,7 @@ struct E2BChange: Sendable {
             try await verify()
             try await place(staged)
         } catch {
-            if error.code != SandboxError.revokedCode { await discard(staged.path) }
+            if error.code != SandboxError.revokedCode { await envd.discard(staged.path) }
             throw error
         }
     }
@@ -207,15 +207,6 @@ struct E2BChange: Sendable {
         }
     }
 
-    /// What the upload left behind; a name that is never used again.
-    private func discard(_ staged: String) async {
-        do throws(SandboxError) {
-            try await envd.remove(staged)
-        } catch {
-            // It lies in the stage until that is revoked; the edit's own failure is what counts.
-        }
-    }
-
     // MARK: Delete
 
     private func delete() async throws(SandboxError) {
@@ -239,7 +230,7 @@ struct E2BChange: Sendable {
         case .unknown(let error):
             switch try await buried(in: grave) {
             case .nothing: throw error
-            case .file: await discard(grave)
+            case .file: await envd.discard(grave)
             case .folder: try await bury(grave, isDirectory: true)
             }
         }
@@ -248,7 +239,7 @@ struct E2BChange: Sendable {
 
     /// A directory that somebody put in the place of the file meanwhile is put back.
     private func bury(_ grave: String, isDirectory: Bool) async throws(SandboxError) {
-        guard isDirectory else { return await discard(grave) }
+        guard isDirectory else { return await envd.discard(grave) }
         let refused = try await settled { () async throws(SandboxError) -> E2BReply? in
             switch try await envd.move(grave, to: target) {
             // Not found: an earlier one without an answer was executed.

@@ -178,6 +178,15 @@ struct E2BEnvd: Sendable {
         guard reply.isSuccess else { throw failure(reply, "remove", subject) }
     }
 
+    /// Removes what nobody uses again; if that fails, it lies there until its stage is revoked.
+    func discard(_ path: String) async {
+        do throws(SandboxError) {
+            try await remove(path)
+        } catch {
+            // What the caller has to tell counts, not this.
+        }
+    }
+
     // MARK: Commands
 
     private struct Start: Encodable {

@@ -81,18 +81,10 @@ package final class E2BWriter: SandboxWriter {
         do throws(SandboxError) {
             try await upload(body, to: trial, "write a trial file into")
         } catch {
-            if error.code != "unreachable" { await clear(trial) }
+            if error.code != "unreachable" { await envd.discard(trial) }
             throw error
         }
         try await envd.remove(trial)
-    }
-
-    private func clear(_ trial: String) async {
-        do throws(SandboxError) {
-            try await envd.remove(trial)
-        } catch {
-            // Why the trial failed is to be told, not this; the file is small and nobody's.
-        }
     }
 
     /// Writes the marker beside and moves it into place.

@@ -97,26 +97,20 @@ package final class PostgresStore: VersionedStore {
             held = held.filter { $0.value > .now }
             return edits.map { held[$0.file] != nil }
         }
-        var answers = [Applied?](repeating: nil, count: edits.count)
         let together = edits.indices.filter { !apart[$0] }
-        var places = together[...]
-        for part in parts(of: together.map { edits[$0] }) {
-            for (place, answer) in zip(places, try await apply(part: part, until: end)) {
-                answers[place] = answer
-            }
-            places = places.dropFirst(part.count)
-        }
         let alone = edits.indices.filter { apart[$0] }
-        if !alone.isEmpty {
-            let found: [Applied]
-            do {
-                found = try await applyAlone(alone.map { edits[$0] }, until: end)
-            } catch {
-                throw StoreError(error)
+        var answers: [Applied] = []
+        do throws(PostgresFailure) {
+            for part in parts(of: together.map { edits[$0] }) {
+                answers += try await apply(part: part, until: end)
             }
-            for (place, answer) in zip(alone, found) { answers[place] = answer }
+            if !alone.isEmpty {
+                answers += try await applyAlone(alone.map { edits[$0] }, until: end)
+            }
+        } catch {
+            throw StoreError(error)
         }
-        return answers.compactMap(\.self)
+        return zip(together + alone, answers).sorted { $0.0 < $1.0 }.map { $0.1 }
     }
 
     /// Reads one version of a file.
@@ -187,7 +181,7 @@ extension PostgresStore {
 
     private func apply(
         part: [SequencedEdit], until end: ContinuousClock.Instant
-    ) async throws(StoreError) -> [Applied] {
+    ) async throws(PostgresFailure) -> [Applied] {
         let bytesMax = pool.limits.contentBytesMax
         if part.count == 1, part[0].change.byteCount > bytesMax {
             return [
@@ -196,16 +190,11 @@ extension PostgresStore {
                         + "takes at most \(bytesMax). Make the file smaller.")
             ]
         }
-        do {
+        do throws(PostgresFailure) {
             return try await decide(part, until: end)
-        } catch  where error.kind == .refused || error.kind == .locked {
-            do {
-                return try await applyAlone(part, until: end)
-            } catch {
-                throw StoreError(error)
-            }
         } catch {
-            throw StoreError(error)
+            guard error.kind == .refused || error.kind == .locked else { throw error }
+            return try await applyAlone(part, until: end)
         }
     }
 

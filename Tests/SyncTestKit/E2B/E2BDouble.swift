@@ -209,18 +209,6 @@ extension E2BDouble {
         state.withLock { $0.sandboxes[sandbox]?.token }
     }
 
-    /// How long it is to live yet.
-    package func life(of sandbox: String) -> Duration {
-        state.withLock { state in
-            state.sandboxes[sandbox].map { $0.endsAt - ContinuousClock.now } ?? .zero
-        }
-    }
-
-    /// Lets it end after a time, unless its life is extended.
-    package func limitLife(of sandbox: String, to life: Duration) {
-        state.withLock { $0.sandboxes[sandbox]?.endsAt = .now + life }
-    }
-
     /// Says that its envd is of another version.
     package func setVersion(_ version: String) { state.withLock { $0.envdVersion = version } }
 
