@@ -146,7 +146,7 @@ let package = Package(
         .target(
             name: "SyncTestKit",
             dependencies: [
-                "SyncCore", "SyncSimulator", "SyncTransport", "ZeroMQ",
+                "CLinux", "SyncCore", "SyncSimulator", "SyncTransport", "ZeroMQ",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -60,6 +60,8 @@ static inline int syncd_birth(
     *nanoseconds = is_known ? found.stx_btime.tv_nsec : 0;
     return 0;
 }
+/* fgetxattr and fsetxattr: Glibc's module leaves them out. */
+#include <sys/xattr.h>
 /* ---- end of SyncSandbox ------------------------------------------------------------------ */
 
 /* --- syncd up: children -------------------------------------------------------------------- */

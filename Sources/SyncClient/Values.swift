@@ -19,7 +19,7 @@ public enum EditOutcome: Sendable, Hashable {
         case .superseded: self = .superseded(by: event.by.value)
         case .discarded: self = .discarded
         case .failed, .accepted, .retrying, .parked, .stored, .retried, .attached, .detached,
-            .away, .back, .refreshing, .refreshed:
+            .away, .back, .refreshing, .refreshed, .drifted:
             self = .failed(
                 SyncFailure(code: event.code, sentence: event.reason, attempts: event.attempts))
         }
@@ -31,7 +31,7 @@ public enum EditOutcome: Sendable, Hashable {
         case .superseded: self = .superseded(by: end.value)
         case .discarded: self = .discarded
         case .failed, .accepted, .retrying, .parked, .stored, .retried, .attached, .detached,
-            .away, .back, .refreshing, .refreshed:
+            .away, .back, .refreshing, .refreshed, .drifted:
             self = .failed(
                 SyncFailure(
                     code: end.code, sentence: "See 'syncd failed list' for the reason.",
@@ -120,6 +120,8 @@ public struct FileEvent: Sendable, Hashable {
         case refreshing
         /// It holds everything again.
         case refreshed
+        /// Somebody else had changed the file in a sandbox, and the edit was written over it.
+        case drifted
     }
 
     /// Dense over everything that the coordinator does.
@@ -142,7 +144,7 @@ public struct FileEvent: Sendable, Hashable {
     public let supersededBy: UInt64?
     /// Which sandbox.
     public let target: String?
-    /// Why (retrying, parked, failed, away).
+    /// Why (retrying, parked, failed, away), or what was found (drifted: `changed`, `foreign`).
     public let cause: SyncFailure?
 
     init?(_ event: StatusEvent) {

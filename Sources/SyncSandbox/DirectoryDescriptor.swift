@@ -214,15 +214,20 @@ struct DirectoryDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Opens a file for reading; a link is ELOOP, and a pipe does not wait for its other end.
+    borrowing func openedFile(_ name: String) throws(Errno) -> FileDescriptor {
+        let parent = number
+        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        return FileDescriptor(owning: try calling { openat(parent, name, flags) })
+    }
+
     /// Bytes of a small regular file; nil for nothing.
     ///
     /// - Parameter bytesMax: A larger file is EFBIG.
     borrowing func contents(of name: String, bytesMax: Int) throws(Errno) -> [UInt8]? {
-        let parent = number
-        let flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
         let file: FileDescriptor
         do {
-            file = FileDescriptor(owning: try calling { openat(parent, name, flags) })
+            file = try openedFile(name)
         } catch {
             if error.number == ENOENT { return nil }
             throw error

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 internal import SyncCore
 
@@ -51,6 +52,33 @@ struct FileDescriptor: ~Copyable {
             bytes.append(contentsOf: chunk[..<count])
             if bytes.count > bytesMax { throw Errno(EFBIG) }
         }
+    }
+
+    /// Size, and when the content changed last.
+    borrowing func mark() throws(Errno) -> WrittenMark {
+        let own = number
+        var status = stat()
+        _ = try calling { fstat(own, &status) }
+        return WrittenMark(
+            size: Int64(status.st_size), seconds: Int64(status.st_mtim.tv_sec),
+            nanoseconds: Int64(status.st_mtim.tv_nsec))
+    }
+
+    /// Bytes of an extended attribute; nil when the file has none of that name.
+    ///
+    /// - Parameter bytesMax: A longer one is ERANGE.
+    borrowing func attribute(_ name: String, bytesMax: Int) throws(Errno) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: bytesMax)
+        let count = fgetxattr(number, name, &bytes, bytes.count)
+        if count >= 0 { return Array(bytes[..<count]) }
+        if errno == ENODATA { return nil }
+        throw .last
+    }
+
+    /// Sets an extended attribute.
+    borrowing func setAttribute(_ name: String, to text: String) throws(Errno) {
+        let own = number
+        _ = try calling { fsetxattr(own, name, text, text.utf8.count, 0) }
     }
 
     /// Makes the content durable.

@@ -9,31 +9,42 @@ struct LocalChange {
     private let folder: String
     private let name: String
     private let stage: StageDirectory
+    private let policy: DriftPolicy
+    private let looks: Bool
     private let isSynced: Bool
 
     /// How often a put meets parents that a sibling's delete took away, or a directory in its way.
     private static let roundsMax = 1_000
 
-    init(path: EditPath, stage: StageDirectory, isSynced: Bool) {
+    /// - Parameters:
+    ///   - policy: What becomes of somebody else's changes.
+    ///   - isRefresh: Whether nobody looks for them this time.
+    init(
+        path: EditPath, stage: StageDirectory, policy: DriftPolicy, isRefresh: Bool, isSynced: Bool
+    ) {
         self.path = path
         self.stage = stage
+        self.policy = policy
+        looks = policy.looks && !isRefresh
         self.isSynced = isSynced
         (folder, name) = Self.split(path.text)
     }
 
     /// Does it.
-    func make(_ change: FileChange) throws(SandboxError) {
+    ///
+    /// - Returns: What of somebody else's it was written over.
+    func make(_ change: FileChange) throws(SandboxError) -> Drift? {
         switch change {
         case .put(let content, let isExecutable):
             let staged = try stage.stageFile(
-                content, isExecutable: isExecutable, isSynced: isSynced)
+                content, isExecutable: isExecutable, for: path, isSynced: isSynced)
             do throws(SandboxError) {
-                try place(staged)
+                return try place(staged)
             } catch {
                 stage.discard(staged)
                 throw error
             }
-        case .delete: try delete()
+        case .delete: return try delete()
         }
     }
 
@@ -45,31 +56,45 @@ struct LocalChange {
 
     // MARK: Put
 
-    private func place(_ staged: String) throws(SandboxError) {
+    private func place(_ staged: String) throws(SandboxError) -> Drift? {
         for _ in 0..<Self.roundsMax {
-            let failure: Errno
+            let placed: Placed
             do throws(Errno) {
-                try rename(staged)
-                return
+                placed = try rename(staged)
             } catch {
-                failure = error
+                try clearWay(of: staged, after: error)
+                continue
             }
-            switch failure.number {
-            case ENOENT, ESTALE:
-                try stage.check(holds: staged)
-                if failure.number == ESTALE { throw failure.failure("write", .file(path)) }
-                try makeFolders()
-            case EISDIR, EEXIST, ENOTEMPTY: try clear()
-            default: throw failure.failure("write", .file(path))
+            switch placed {
+            case .done(let drift): return drift
+            case .kept(let drift): throw .drifted(path, drift, in: stage.sandboxText)
             }
         }
         throw Errno(EBUSY).failure("find a folder that stays for", .file(path))
     }
 
-    private func rename(_ staged: String) throws(Errno) {
+    /// Mends what made a rename fail, or throws what it means.
+    private func clearWay(of staged: String, after error: Errno) throws(SandboxError) {
+        switch error.number {
+        case ENOENT, ESTALE:
+            try stage.check(holds: staged)
+            if error.number == ESTALE { throw error.failure("write", .file(path)) }
+            try makeFolders()
+        case EISDIR, EEXIST, ENOTEMPTY: try clear()
+        default: throw error.failure("write", .file(path))
+        }
+    }
+
+    /// What a put found, and did.
+    private enum Placed { case done(Drift?), kept(Drift) }
+
+    private func rename(_ staged: String) throws(Errno) -> Placed {
         try within(folder) { directory throws(Errno) in
+            let drift = try drift(in: directory)
+            if let drift, policy == .keep { return .kept(drift) }
             try stage.rename(staged, into: directory, as: name)
             if isSynced { try directory.sync() }
+            return .done(drift)
         }
     }
 
@@ -119,36 +144,60 @@ struct LocalChange {
         }
     }
 
+    /// What somebody else has made of the file.
+    ///
+    /// A look that fails is none when the file is written over all the same.
+    private func drift(in directory: borrowing DirectoryDescriptor) throws(Errno) -> Drift? {
+        guard looks, stage.keepsMarks else { return nil }
+        do throws(Errno) {
+            return try directory.drift(of: name, at: path)
+        } catch {
+            if policy == .keep { throw error }
+            return nil
+        }
+    }
+
     // MARK: Delete
 
-    private func delete() throws(SandboxError) {
+    private func delete() throws(SandboxError) -> Drift? {
         var grave: String?
         do throws(SandboxError) {
-            guard try isFile() else {
+            let drift: Drift?
+            switch try found() {
+            case .nothing:
                 try stage.check()
-                return prune()
+                prune()
+                return nil
+            case .file(let found): drift = found
+            }
+            if let drift, policy == .keep {
+                throw SandboxError.drifted(path, drift, in: stage.sandboxText)
             }
             let made = try stage.makeGrave()
             grave = made
             try bury(in: made)
             stage.discard(made)
             prune()
+            return drift
         } catch {
             if let grave { stage.discard(grave) }
             throw error
         }
     }
 
+    private enum Found { case nothing, file(Drift?) }
+
     /// Whether a regular file or a link stands there.
-    private func isFile() throws(SandboxError) -> Bool {
+    private func found() throws(SandboxError) -> Found {
         do throws(Errno) {
             return try within(folder) { directory throws(Errno) in
                 let kind = try directory.entry(name)?.kind
-                return kind == .file || kind == .link
+                guard kind == .file || kind == .link else { return .nothing }
+                return .file(try drift(in: directory))
             }
         } catch {
             switch error.number {
-            case ENOENT, ENOTDIR: return false
+            case ENOENT, ENOTDIR: return .nothing
             default: throw error.failure("delete", .file(path))
             }
         }

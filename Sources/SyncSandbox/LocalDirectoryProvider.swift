@@ -14,6 +14,7 @@ package final class LocalDirectoryProvider: SandboxProvider {
     private let root: LocalRoot
     private let pool: BlockingPool
     private let open: OpenStages
+    private let policy: DriftPolicy
     private let isSynced: Bool
     private let writers = Mutex<[Name: LocalDirectoryWriter]>([:])
 
@@ -24,15 +25,17 @@ package final class LocalDirectoryProvider: SandboxProvider {
     ///     missing is one that is not mounted.
     ///   - fsync: Whether files are durable when a call returns. By default they are not, because
     ///     the store has them and a sandbox is filled again after a power cut.
+    ///   - drift: What becomes of files that somebody else has changed.
     ///   - threads: How many calls may block at once.
     ///   - openStagesMax: How many stage directories are kept open.
     package init(
-        root: String, fsync: Bool = false, threads: Int = threadsDefault,
-        openStagesMax: Int = openStagesMaxDefault
+        root: String, fsync: Bool = false, drift: DriftPolicy = .report,
+        threads: Int = threadsDefault, openStagesMax: Int = openStagesMaxDefault
     ) {
         self.root = LocalRoot(path: root)
         pool = BlockingPool(threads: threads)
         open = OpenStages(countMax: max(1, openStagesMax))
+        policy = drift
         isSynced = fsync
     }
 
@@ -55,7 +58,8 @@ package final class LocalDirectoryProvider: SandboxProvider {
         return writers.withLock { writers in
             if let writer = writers[target.name] { return writer }
             let writer = LocalDirectoryWriter(
-                name: target.name, root: root, pool: pool, open: open, isSynced: isSynced)
+                name: target.name, root: root, pool: pool, open: open, policy: policy,
+                isSynced: isSynced)
             writers[target.name] = writer
             return writer
         }

@@ -7,12 +7,15 @@ internal import Synchronization
 /// All calls go by descriptors from the sandbox's directory. A link on the way to a file is
 /// followed where it stays inside the sandbox and is a `file` failure where it leads out; a link in
 /// the place of the file itself is replaced or removed. A put is six system calls, four in the
-/// sandbox's root: make, write and close the staged file, open the folder, rename, close.
+/// sandbox's root: make, write and close the staged file, open the folder, rename, close. Two more
+/// note what was written, one looks whether the file is new, and four whether it is as it was
+/// written (``DriftPolicy``).
 package final class LocalDirectoryWriter: SandboxWriter {
     private let name: Name
     private let root: LocalRoot
     private let pool: BlockingPool
     private let open: OpenStages
+    private let policy: DriftPolicy
     private let isSynced: Bool
     /// Stages entered here and not known to be revoked, oldest first.
     private let entered = Mutex<[Entered]>([])
@@ -25,11 +28,15 @@ package final class LocalDirectoryWriter: SandboxWriter {
     /// How many stages are remembered: one per incarnation and generation, of which one is in use.
     private static let enteredMax = 16
 
-    init(name: Name, root: LocalRoot, pool: BlockingPool, open: OpenStages, isSynced: Bool) {
+    init(
+        name: Name, root: LocalRoot, pool: BlockingPool, open: OpenStages, policy: DriftPolicy,
+        isSynced: Bool
+    ) {
         self.name = name
         self.root = root
         self.pool = pool
         self.open = open
+        self.policy = policy
         self.isSynced = isSynced
     }
 
@@ -69,14 +76,18 @@ package final class LocalDirectoryWriter: SandboxWriter {
     /// Stages the edit and renames it into place.
     package func apply(
         _ edit: SandboxEdit, through stage: StageName
-    ) async throws(SandboxError) {
+    ) async throws(SandboxError) -> Drift? {
         try await pool.run(for: name.text) { () throws(SandboxError) in
             let standing = try self.standing(stage)
-            let change = LocalChange(path: edit.path, stage: standing, isSynced: self.isSynced)
+            let change = LocalChange(
+                path: edit.path, stage: standing, policy: self.policy, isRefresh: edit.isRefresh,
+                isSynced: self.isSynced)
             do throws(SandboxError) {
-                try change.make(edit.change)
+                let drift = try change.make(edit.change)
                 try self.checkPlace(of: standing)
+                return drift
             } catch {
+                if error.code == SandboxError.driftedCode { try self.checkPlace(of: standing) }
                 if error.code == SandboxError.revokedCode { self.forget(stage) }
                 throw error
             }

@@ -26,6 +26,13 @@ final class StageDirectory: Sendable {
     private let sandboxName: Name
     private let lead = Hexadecimal.digits(of: UInt64.random(in: .min ... .max)) + "-"
     private let count = Atomic<UInt64>(0)
+    private let refusesMarks = Atomic<Bool>(false)
+
+    /// Whether files here can be marked as written, so that it makes sense to look for drift.
+    var keepsMarks: Bool { !refusesMarks.load(ordering: .relaxed) }
+
+    /// The sandbox, as people know it.
+    var sandboxText: String { "sandbox '\(sandboxName)'" }
 
     private static let modeOfFile: mode_t = 0o666
     private static let modeOfProgram: mode_t = 0o777
@@ -58,9 +65,12 @@ final class StageDirectory: Sendable {
 
     /// Writes a new file here; the umask applies to its mode.
     ///
+    /// - Parameters:
+    ///   - path: Where it is to go: noted, so that a later change by somebody else is noticed.
+    ///   - isSynced: Whether it is durable when this returns.
     /// - Returns: Its name; the caller renames it into place or discards it.
     func stageFile(
-        _ content: Content, isExecutable: Bool, isSynced: Bool
+        _ content: Content, isExecutable: Bool, for path: EditPath, isSynced: Bool
     ) throws(SandboxError) -> String {
         let mode = isExecutable ? Self.modeOfProgram : Self.modeOfFile
         var staged: String?
@@ -69,6 +79,9 @@ final class StageDirectory: Sendable {
             let file = try stage.makeFile(name, mode: mode)
             staged = name
             try file.write(content)
+            if keepsMarks, try !WrittenMark.put(on: file, for: path) {
+                refusesMarks.store(true, ordering: .relaxed)
+            }
             if isSynced { try file.sync() }
             try file.close()
             return name

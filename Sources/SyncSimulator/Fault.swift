@@ -9,7 +9,7 @@ package struct Fault: Sendable, CustomStringConvertible {
         case failCommit, fillDisk, failSync, slowDisk, restoreJournal
         case storeAway, storeSlow, storeForgetful
         case targetAway, targetSlow, targetHangs, targetFlaky, targetForgetful, targetRefuses
-        case targetFull
+        case targetFull, changeFile
         case wipeTarget, rollBackTarget
         case restartProducer, cutMonitor, jumpClock
     }
@@ -63,7 +63,7 @@ extension Fault.Kind {
         case .fillDisk, .slowDisk: chance.millis(100, 3_000)
         case .storeAway, .storeSlow, .storeForgetful: chance.millis(100, 5_000)
         case .targetAway, .targetSlow, .targetHangs, .targetFlaky, .targetForgetful, .targetRefuses,
-            .targetFull:
+            .targetFull, .changeFile:
             chance.millis(200, 6_000)
         case .jumpClock: chance.millis(10, 5_000)
         case .wipeTarget, .rollBackTarget, .restartProducer: 0

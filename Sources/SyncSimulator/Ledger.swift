@@ -49,6 +49,8 @@ package struct Ledger {
     private var numbers: [Author: UInt64] = [:]
     private var highestNumbers: [ProducerID: UInt64] = [:]
     private var highest = EditSequence.none
+    /// How often each edit was written over somebody else's change and has not told of it.
+    private var drifts: [EditSequence: Int] = [:]
     private(set) var flaws: [String] = []
 
     /// A story that has not begun.
@@ -141,17 +143,28 @@ package struct Ledger {
         case .synced, .superseded, .failed, .discarded:
             // A refresh that failed is told too; it is not an edit's end.
             if event.id != nil { end(event) }
-        case .retrying, .parked, .stored:
-            guard let entry = entries[event.sequence] else {
-                flaws.append("\(event.kind) of \(event.sequence), which was never accepted")
-                return
-            }
-            if let end = entry.end {
-                flaws.append("\(event.kind) of \(event.sequence), which ended \(end)")
-            }
+        case .drifted:
+            checkOpen(event)
+            let found = drifts[event.sequence] ?? 0
+            drifts[event.sequence] = found - 1
+            if found < 1 { flaws.append("\(event.sequence) tells of a drift that is none") }
+        case .retrying, .parked, .stored: checkOpen(event)
         case .attached, .detached, .away, .back, .refreshing, .refreshed: break
         }
     }
+
+    private mutating func checkOpen(_ event: StatusEvent) {
+        guard let entry = entries[event.sequence] else {
+            flaws.append("\(event.kind) of \(event.sequence), which was never accepted")
+            return
+        }
+        if let end = entry.end {
+            flaws.append("\(event.kind) of \(event.sequence), which ended \(end)")
+        }
+    }
+
+    /// Notes that an edit was written over somebody else's change: that may be told.
+    mutating func noteDrift(of sequence: EditSequence) { drifts[sequence, default: 0] += 1 }
 
     private mutating func accept(_ event: StatusEvent, books: Books) {
         guard let id = event.id, let path = event.path else { return }

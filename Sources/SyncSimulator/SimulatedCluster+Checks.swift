@@ -23,13 +23,14 @@ extension SimulatedCluster {
     }
 
     /// The rename of a write takes effect, or not.
-    func rename(_ step: WriteStep, _ process: WorkerProcess) -> SandboxError? {
+    func rename(_ step: WriteStep, _ process: WorkerProcess) -> Result<Drift?, SandboxError> {
         let before = withSandbox(step.url) { $0.files[step.edit.path] }
-        let error = withSandbox(step.url) { $0.rename(step.edit, through: step.stage) }
+        let result = withSandbox(step.url) { $0.rename(step.edit, through: step.stage) }
         note(
             "\(process.name) writes \(step.edit.path) \(step.edit.sequence) in \(step.url) "
-                + "through \(step.stage): \(error?.code ?? "visible")")
-        if let error { return error }
+                + "through \(step.stage): \(result.brief)")
+        guard case .success(let drift) = result else { return result }
+        if drift != nil { ledger.noteDrift(of: step.edit.sequence) }
         if let before, before.sequence > step.edit.sequence {
             violate(
                 .order,
@@ -37,8 +38,8 @@ extension SimulatedCluster {
         }
         checkContent(step.edit.change, of: step.edit.sequence)
         let forgets = withSandbox(step.url) { agenda.now < $0.forgetfulUntil }
-        guard forgets, chance.happens(perMille: 500) else { return nil }
-        return SandboxError(.attempt, code: "EIO", "The answer was lost.")
+        guard forgets, chance.happens(perMille: 500) else { return result }
+        return .failure(SandboxError(.attempt, code: "EIO", "The answer was lost."))
     }
 
     /// The store took an edit, or not.

@@ -38,6 +38,7 @@ extension SimulatedCluster {
                 sandbox.forgetfulUntil = 0
                 sandbox.fullUntil = 0
                 sandbox.refused = [:]
+                sandbox.keepsDriftUntil = 0
             }
         }
     }
@@ -69,7 +70,7 @@ extension SimulatedCluster {
         case .storeSlow: store.slowUntil = agenda.now + fault.lasts
         case .storeForgetful: store.forgetfulUntil = agenda.now + fault.lasts
         case .targetAway, .targetSlow, .targetHangs, .targetFlaky, .targetForgetful, .targetRefuses,
-            .targetFull, .wipeTarget, .rollBackTarget:
+            .targetFull, .changeFile, .wipeTarget, .rollBackTarget:
             strikeTarget(fault)
         }
     }
@@ -155,6 +156,9 @@ extension SimulatedCluster {
             case .targetForgetful: sandbox.forgetfulUntil = until
             case .targetRefuses: sandbox.refused[path] = until
             case .targetFull: sandbox.fullUntil = until
+            case .changeFile:
+                sandbox.change(path)
+                if fault.index % 3 == 0 { sandbox.keepsDriftUntil = until }
             case .wipeTarget: sandbox.wipe()
             case .rollBackTarget: sandbox.rollBack(generation: generation)
             default: break

@@ -288,17 +288,17 @@ extension SimulatedCluster {
     private func write(_ step: WriteStep, _ process: WorkerProcess) {
         later(process, after: chance.micros(1, 50)) { [unowned self] in
             guard isLeased(process, step.stage) else {
-                answer(process) { $0.wrote(step.id, step.url, Self.leaseOver, at: $1) }
+                answer(process) { $0.wrote(step.id, step.url, .failure(Self.leaseOver), at: $1) }
                 return
             }
             beginWrite(step, process)
             if let error = refusal(of: step) {
-                end(step, process, error)
+                end(step, process, .failure(error))
                 return
             }
             let effect = { [unowned self] in
-                let error = rename(step, process)
-                end(step, process, error)
+                let result = rename(step, process)
+                end(step, process, result)
             }
             // What was sent to a remote sandbox takes effect whatever becomes of the sender.
             if step.url.scheme == "e2b" {
@@ -310,9 +310,11 @@ extension SimulatedCluster {
         }
     }
 
-    private func end(_ step: WriteStep, _ process: WorkerProcess, _ error: SandboxError?) {
+    private func end(
+        _ step: WriteStep, _ process: WorkerProcess, _ result: Result<Drift?, SandboxError>
+    ) {
         actions.end(step, of: process.life)
-        answer(process) { $0.wrote(step.id, step.url, error, at: $1) }
+        answer(process) { $0.wrote(step.id, step.url, result, at: $1) }
     }
 
     private func refusal(of step: WriteStep) -> SandboxError? {
@@ -323,6 +325,11 @@ extension SimulatedCluster {
             if let absence = sandbox.absence(at: now) { return absence }
             if let until = sandbox.refused[step.edit.path], now < until {
                 return SandboxError(.file, code: "EACCES", "The file can't be written.")
+            }
+            if now < sandbox.keepsDriftUntil, !step.edit.isRefresh,
+                let drift = sandbox.drifts[step.edit.path]
+            {
+                return .drifted(step.edit.path, drift, in: "the sandbox")
             }
             if now < sandbox.fullUntil, case .put = step.edit.change {
                 return SandboxError(.target, code: "ENOSPC", "The sandbox's disk is full.")
@@ -337,6 +344,17 @@ extension Result where Success == TargetFinding, Failure == SandboxError {
     var brief: String {
         switch self {
         case .success(let finding): "\(finding)"
+        case .failure(let error): error.code
+        }
+    }
+}
+
+extension Result where Success == Drift?, Failure == SandboxError {
+    /// One word for a trace.
+    var brief: String {
+        switch self {
+        case .success(nil): "visible"
+        case .success(let drift?): "visible, over \(drift)"
         case .failure(let error): error.code
         }
     }

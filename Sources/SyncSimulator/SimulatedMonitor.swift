@@ -49,7 +49,7 @@ final class SimulatedMonitor {
             }
         case .retried: beliefs[path] = Belief(sequence: event.sequence, hasFailed: false)
         case .retrying, .parked, .stored, .attached, .detached, .away, .back, .refreshing,
-            .refreshed:
+            .refreshed, .drifted:
             break
         }
     }

@@ -39,6 +39,11 @@ struct SimulatedSandbox {
     /// Writes of these paths are refused for good, before a moment.
     var refused: [EditPath: Nanoseconds] = [:]
 
+    /// What programs in the sandbox have done to files.
+    private(set) var drifts: [EditPath: Drift] = [:]
+    /// That stays before this, and edits of these files fail.
+    var keepsDriftUntil: Nanoseconds = 0
+
     init(url: TargetURL) { self.url = url }
 
     /// Whether a call that comes now finds nobody.
@@ -81,8 +86,11 @@ struct SimulatedSandbox {
         .worker, code: SandboxError.revokedCode, "This stage is revoked.")
 
     /// The rename: the file becomes what the edit says.
-    mutating func rename(_ edit: SandboxEdit, through stage: StageName) -> SandboxError? {
-        guard stands(stage) else { return Self.revoked }
+    mutating func rename(
+        _ edit: SandboxEdit, through stage: StageName
+    ) -> Result<Drift?, SandboxError> {
+        guard stands(stage) else { return .failure(Self.revoked) }
+        let drift = drifts[edit.path].flatMap { edit.isRefresh ? nil : $0 }
         switch edit.change {
         case .delete: break
         case .put:
@@ -90,11 +98,18 @@ struct SimulatedSandbox {
                 !file.change.isDelete && path != edit.path && path.isRelated(to: edit.path)
             }
             if isBlocked {
-                return SandboxError(.shape, code: "ENOTDIR", "Another shape is in the way.")
+                return .failure(
+                    SandboxError(.shape, code: "ENOTDIR", "Another shape is in the way."))
             }
         }
         files[edit.path] = File(change: edit.change, sequence: edit.sequence)
-        return nil
+        drifts[edit.path] = nil
+        return .success(drift)
+    }
+
+    /// A program in the sandbox changes a file, or makes one.
+    mutating func change(_ path: EditPath) {
+        drifts[path] = content(path) == nil ? .foreign : .changed
     }
 
     /// What a reader sees on a path.
@@ -109,6 +124,7 @@ struct SimulatedSandbox {
     mutating func wipe() {
         let lost = marker?.generation
         files = [:]
+        drifts = [:]
         marker = nil
         stages = [:]
         lose(lost)

@@ -32,6 +32,13 @@ extension Body {
             var since: UInt64?
             var probeMs: UInt64?
             var inSyncSince: UInt64?
+            var refill: Refill?
+        }
+
+        struct Refill: Codable {
+            var written: Int
+            var waiting: Int
+            var listed: Bool
         }
 
         struct Worker: Codable {
@@ -142,7 +149,10 @@ extension Body.Queue.Target {
             url: target.url.text, state: target.state,
             reason: target.reason.isEmpty ? nil : target.reason, waiting: target.waiting,
             generation: target.generation, since: target.since?.milliseconds,
-            probeMs: target.probeMilliseconds, inSyncSince: target.inSyncSince?.milliseconds)
+            probeMs: target.probeMilliseconds, inSyncSince: target.inSyncSince?.milliseconds,
+            refill: target.refill.map {
+                Body.Queue.Refill(written: $0.written, waiting: $0.waiting, listed: $0.isListed)
+            })
     }
 
     var value: QueueReport.Target? {
@@ -153,6 +163,9 @@ extension Body.Queue.Target {
         target.since = since.map { Timestamp(milliseconds: $0) }
         target.probeMilliseconds = probeMs
         target.inSyncSince = inSyncSince.map { Timestamp(milliseconds: $0) }
+        target.refill = refill.map {
+            QueueReport.Refill(written: $0.written, waiting: $0.waiting, isListed: $0.listed)
+        }
         return target
     }
 }

@@ -14,7 +14,7 @@ enum LinesOfText {
 /// One report as one frame: lines of text, no serializer on the hot path.
 ///
 ///     NUMBER "outcome" ASSIGNMENT STORE VALUE MESSAGE
-///         (URL "visible"|"stuck" | URL CLASS CODE RETRY MESSAGE)*
+///         (URL "visible"|"stuck" | URL "over" DRIFT | URL CLASS CODE RETRY MESSAGE)*
 ///     NUMBER "target" URL GENERATION FINDING VALUE MESSAGE
 ///
 /// Each word is a line. Codes and messages are made by syncd; a control character in one becomes a
@@ -29,7 +29,8 @@ enum ReportCodec {
             for (url, result) in outcome.targets.sorted(by: { $0.key < $1.key }) {
                 lines.append(url.text)
                 switch result {
-                case .visible: lines.append("visible")
+                case .visible:
+                    lines += outcome.drifts[url].map { ["over", $0.rawValue] } ?? ["visible"]
                 case .stuck: lines.append("stuck")
                 case .failed(let failure): lines += encode(failure)
                 }
@@ -126,17 +127,22 @@ enum ReportCodec {
             let store = store(from: &lines)
         else { return nil }
         var targets: [TargetURL: TargetResult] = [:]
+        var drifts: [TargetURL: Drift] = [:]
         while let text = lines.next() {
             guard let url = TargetURL(text), let word = lines.next() else { return nil }
             switch word {
             case "visible": targets[url] = .visible
+            case "over":
+                guard let drift = lines.next().flatMap({ Drift(rawValue: $0) }) else { return nil }
+                targets[url] = .visible
+                drifts[url] = drift
             case "stuck": targets[url] = .stuck
             default:
                 guard let failure = failure(word, from: &lines) else { return nil }
                 targets[url] = .failed(failure)
             }
         }
-        return Outcome(assignment: assignment, store: store, targets: targets)
+        return Outcome(assignment: assignment, store: store, targets: targets, drifts: drifts)
     }
 
     private static func store(from lines: inout Lines) -> StoreResult? {

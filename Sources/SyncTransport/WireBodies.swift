@@ -112,6 +112,8 @@ enum Body {
         var revoke: [String]
         /// In a probe: whether a small file is to be written too.
         var tried: Bool?
+        /// Whether it is being filled.
+        var filling: Bool?
     }
 
     struct Welcome: Codable {
@@ -196,7 +198,8 @@ extension Body.Target {
         self.init(
             url: target.url.text, project: target.project.text, generation: target.generation,
             marked: target.isMarked, revokeOthers: target.revokesOthers,
-            revoke: target.debts.map(\.description), tried: target.isTriedByWriting ? true : nil)
+            revoke: target.debts.map(\.description), tried: target.isTriedByWriting ? true : nil,
+            filling: target.isBeingFilled ? true : nil)
     }
 
     var value: AssignedTarget? {
@@ -205,6 +208,7 @@ extension Body.Target {
             url: url, project: project, generation: generation, isMarked: marked,
             revokesOthers: revokeOthers, debts: revoke.compactMap { Incarnation($0) })
         target.isTriedByWriting = tried ?? false
+        target.isBeingFilled = filling ?? false
         return target
     }
 }

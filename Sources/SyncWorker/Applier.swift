@@ -142,12 +142,12 @@ struct Applier: Sendable {
 
     func write(
         _ edit: SandboxEdit, into target: TargetURL, through stage: StageName
-    ) async -> SandboxError? {
+    ) async -> Result<Drift?, SandboxError> {
         do throws(SandboxError) {
-            try await sandboxes.writer(for: target).apply(edit, through: stage)
-            return nil
+            return .success(
+                try await sandboxes.writer(for: target).apply(edit, through: stage))
         } catch {
-            return error
+            return .failure(error)
         }
     }
 }

@@ -132,8 +132,10 @@ actor Worker: SocketLoopClient {
     }
 
     /// A write came back.
-    func wrote(_ id: AssignmentID, _ target: TargetURL, _ error: SandboxError?) {
-        machine.wrote(id, target, error, at: clock.now)
+    func wrote(
+        _ id: AssignmentID, _ target: TargetURL, _ result: Result<Drift?, SandboxError>
+    ) {
+        machine.wrote(id, target, result, at: clock.now)
     }
 
     /// A probe came back.

@@ -156,7 +156,7 @@ package struct WorkerService: Service {
             await worker.prepared(preparation, result)
         case .write(let id, let target, let edit, let stage):
             guard lease.isValid(for: stage.incarnation, at: clock.now) else {
-                await worker.wrote(id, target, Applier.leaseOver)
+                await worker.wrote(id, target, .failure(Applier.leaseOver))
                 return
             }
             await worker.wrote(

@@ -139,6 +139,8 @@ struct HydrateCommand: AsyncParsableCommand {
         let end = ContinuousClock.now + .milliseconds(Int(timeout * 1_000))
         try await CommandLink.with(options.intake.endpoint(settings), project: project) {
             producer in
+            var bar = ProgressBar("hydrate")
+            defer { bar.finish() }
             while true {
                 let line = try await ProjectQuestion.ask(.show, producer).line
                 let open = line.targets.filter {
@@ -146,6 +148,13 @@ struct HydrateCommand: AsyncParsableCommand {
                         && $0.state != "well"
                 }
                 if open.isEmpty { break }
+                let refills = open.compactMap(\.refill)
+                let written = refills.reduce(0) { $0 + $1.written }
+                let waiting = refills.reduce(0) { $0 + $1.waiting }
+                let isListed = refills.allSatisfy(\.isListed)
+                bar.draw(
+                    done: written, total: isListed ? written + waiting : nil,
+                    note: isListed ? "files" : "files, more are listed")
                 let words = open.map { QueueText.line($0) }.joined(separator: "; ")
                 if open.contains(where: { $0.state == "away" }) {
                     throw Trouble(

@@ -14,6 +14,10 @@ enum QueueText {
         if let since = target.since { line += " since \(time(since))" }
         if let since = target.inSyncSince { line += "  in sync since \(time(since))" }
         if target.waiting > 0 { line += "  \(target.waiting) files to be written" }
+        if let refill = target.refill {
+            line += "  \(refill.written) written again"
+            line += refill.isListed ? ", \(refill.waiting) to go" : ", more are listed"
+        }
         if !target.reason.isEmpty { line += "  \(target.reason)" }
         if target.state == "away" {
             line += target.probeMilliseconds.map { "  next probe in \($0) ms" } ?? "  probed now"

@@ -15,9 +15,11 @@ struct PortSizes {
     var convexRequests = ConvexSettings.requestsMaxDefault
 
     /// Local sandboxes of these sizes.
-    func localProvider(root: String, fsync: Bool) -> LocalDirectoryProvider {
+    func localProvider(
+        root: String, fsync: Bool, drift: DriftPolicy
+    ) -> LocalDirectoryProvider {
         LocalDirectoryProvider(
-            root: root, fsync: fsync, threads: threads, openStagesMax: openStages)
+            root: root, fsync: fsync, drift: drift, threads: threads, openStagesMax: openStages)
     }
 }
 
@@ -296,9 +298,19 @@ enum SettingCatalog {
         "worker-endpoint", "workers",
     ]
 
+    /// What becomes of a file in a sandbox that somebody else has changed.
+    static let drift = Choice(
+        "drift", DriftPolicy.report,
+        "a file changed by somebody else in a folder: overwrite, report (and overwrite), keep")
+    /// Likewise in a sandbox of E2B.
+    static let e2bDrift = Choice(
+        "e2b-drift", DriftPolicy.overwrite,
+        "likewise in a sandbox of E2B; looking costs one or two requests an edit")
+
     /// Keys that `--set` takes.
     static let limitKeys = Set(
-        coordinator.map(\.key) + worker.map(\.key) + ports.map(\.key))
+        coordinator.map(\.key) + worker.map(\.key) + ports.map(\.key)
+            + [drift.key, e2bDrift.key])
 
     /// Keys that the configuration file takes.
     static let keys = limitKeys.union(others)
@@ -327,9 +339,12 @@ enum SettingCatalog {
         let key: String
         let variable: String
         let unit: String
-        let standard: Int
-        let least: Int
-        let most: Int
+        var standard: Int?
+        var least: Int?
+        var most: Int?
+        /// Of a setting that is a word.
+        var standardWord: String?
+        var words: [String]?
         let meaning: String
     }
 
@@ -342,12 +357,18 @@ enum SettingCatalog {
                 least: limit.range.lowerBound, most: limit.range.upperBound,
                 meaning: limit.meaning)
         }
+        func line(_ choice: Choice<DriftPolicy>) -> Line {
+            Line(
+                process: "worker", key: choice.key, variable: Settings.variable(choice.key),
+                unit: "", standardWord: choice.standard.rawValue,
+                words: DriftPolicy.allCases.map(\.rawValue), meaning: choice.meaning)
+        }
         guard let label = Name("worker") else { throw Trouble("'worker' is no label.") }
         let nobody = WorkerSettings(
             label: label, life: 0, bootID: "", localRootID: nil, schemes: [])
         let standard = WorkerConfiguration(settings: nobody)
         return coordinator.map { line("coordinator", $0, CoordinatorConfiguration()) }
             + worker.map { line("worker", $0, standard) }
-            + ports.map { line("worker", $0, PortSizes()) }
+            + ports.map { line("worker", $0, PortSizes()) } + [drift, e2bDrift].map(line)
     }
 }

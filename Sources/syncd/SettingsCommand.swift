@@ -37,11 +37,11 @@ struct SettingsCommand: AsyncParsableCommand {
                     try Terminal.say(json: line)
                     continue
                 }
-                let standard =
-                    line.unit.isEmpty ? "\(line.standard)" : "\(line.standard) \(line.unit)"
+                let number = line.standard.map { "\($0) \(line.unit)" } ?? ""
+                let range = line.least.flatMap { least in line.most.map { "\(least)…\($0)" } }
                 let cells = [
-                    (line.process, 13), (line.key, 27), (standard, 12),
-                    ("\(line.least)…\(line.most)", 17),
+                    (line.process, 13), (line.key, 27), (line.standardWord ?? number, 12),
+                    (range ?? "", 17),
                 ]
                 let start = cells.map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }
                 Terminal.say(start.joined() + line.meaning)

@@ -108,6 +108,9 @@ struct StatusLines: Sendable {
         case .back: return "its files go on"
         case .refreshing: return "every file is written again"
         case .detached: return "syncd project attaches it again"
+        case .drifted:
+            let key = event.target?.scheme == "e2b" ? "e2b-drift" : "drift"
+            return "what it was is lost; --set \(key)=keep would keep it"
         case .accepted, .stored, .synced, .superseded, .discarded, .retried, .attached,
             .refreshed:
             return nil

@@ -78,11 +78,14 @@ struct WorkerCommand: AsyncParsableCommand {
                 let flag = limit.key == "versions" ? versions : nil
                 try limit.apply(settings, to: &sizes, flag: flag)
             }
-            let e2bSettings = try E2BSettings.configuration(settings, sizes)
+            let drift = try SettingCatalog.drift.value(settings)
+            let e2bDrift = try SettingCatalog.e2bDrift.value(settings)
+            var e2bSettings = try E2BSettings.configuration(settings, sizes)
+            e2bSettings?.drift = e2bDrift
             let store = try await openStore(settings, sizes)
             let root = try settings.required("local-root", localRoot, for: "The local root")
             let isSynced = try settings.flag("fsync", fsync)
-            let local = sizes.localProvider(root: root, fsync: isSynced)
+            let local = sizes.localProvider(root: root, fsync: isSynced, drift: drift)
             let schemes = local.schemes + (e2bSettings == nil ? [] : [E2BProvider.scheme])
             let worker = WorkerSettings(
                 label: label, life: drawnLife(), bootID: try bootID(settings),

@@ -38,9 +38,11 @@ import Testing
 
     /// A coordinator and one worker with faults to play.
     ///
-    /// - Parameter attempt: After how many milliseconds a write is said to hang.
+    /// - Parameters:
+    ///   - attempt: After how many milliseconds a write is said to hang.
+    ///   - flags: More flags of the worker.
     private func withScene(
-        attempt: Int = 1_000, _ body: (Scene) async throws -> Void
+        attempt: Int = 1_000, flags: [String] = [], _ body: (Scene) async throws -> Void
     ) async throws {
         let id = String(UInt32.random(in: .min ... .max), radix: 36)
         let folder = URL(fileURLWithPath: "/tmp/syncd-test-\(id)")
@@ -51,7 +53,7 @@ import Testing
             coordinatorFlags: [
                 "--lease-ms", "60000", "--retry-ms", "1000,100,100", "--marker-ms", "500",
             ],
-            workerFlags: ["--attempt-ms", "\(attempt)"])
+            workerFlags: ["--attempt-ms", "\(attempt)"] + flags)
         try cluster.startCoordinator()
         try cluster.startWorker("worker-1", environment: shim.environment)
         let load = try await LoadedProducer("p1", of: cluster, seed: 1)
@@ -157,6 +159,72 @@ import Testing
             for kind in ["attached", "refreshed", "detached"] {
                 cluster.expectQuoted(kind, of: told)
             }
+        }
+    }
+
+    @Test(.timeLimit(.patience))
+    func `how far a refill is is told`() async throws {
+        try await withScene(attempt: 60_000) { scene in
+            let cluster = scene.cluster
+            await scene.push("broken.txt", "x")
+            try await scene.rest()
+            try scene.shim.begin(.renameFails, of: "broken")
+            let asked = try await cluster.command(["hydrate", "--project", "p1"])
+            #expect(asked.code == 0, "\(asked.output)")
+            try await Patience.until("one file is written again, one can't be") {
+                try await cluster.queue("p1").projects.first?.targets.first?.refill
+                    == QueueReport.Refill(written: 1, waiting: 1, isListed: true)
+            }
+            let show = try await cluster.command(["project", "show", "--project", "p1"]).output
+            cluster.expectQuoted("local:p1", "written again", of: show)
+            try scene.shim.end(.renameFails)
+            try await Patience.until("the refill is over") {
+                try await cluster.queue("p1").projects.first?.targets.first?.state == "well"
+            }
+        }
+    }
+
+    @Test(.timeLimit(.patience))
+    func `what a program in the sandbox has changed is told`() async throws {
+        try await withScene(attempt: 60_000) { scene in
+            let cluster = scene.cluster
+            let file = cluster.sandboxes + "/p1/a.txt"
+            try Data("by a program".utf8).write(to: URL(fileURLWithPath: file))
+            await scene.push("a.txt", "two")
+            try await scene.rest()
+            #expect(FileManager.default.contents(atPath: file) == Data("two".utf8))
+            cluster.expectQuoted("drifted", "p1/a.txt", of: try await cluster.statusLines())
+            // The journal's log is read back with it.
+            cluster.crashCoordinator()
+            try cluster.startCoordinator()
+            cluster.expectQuoted("drifted", "p1/a.txt", of: try await cluster.statusLines())
+        }
+    }
+
+    @Test(.timeLimit(.patience))
+    func `what a program in the sandbox has changed is kept when it is to be`() async throws {
+        try await withScene(attempt: 60_000, flags: ["--set", "drift=keep"]) { scene in
+            let cluster = scene.cluster
+            let file = cluster.sandboxes + "/p1/a.txt"
+            let kept = Data("by a program".utf8)
+            try kept.write(to: URL(fileURLWithPath: file))
+            await scene.push("a.txt", "two")
+            try await scene.file("a.txt", in: "failed", code: "drifted")
+            #expect(FileManager.default.contents(atPath: file) == kept)
+            let list = try await cluster.command(["failed", "list", "--project", "p1"]).output
+            cluster.expectQuoted("a.txt", "drifted", of: list)
+            // A retry meets it again, unless it was moved away or written over.
+            let retry = ["failed", "retry", "--project", "p1"]
+            #expect(try await cluster.command(retry).code == 0)
+            try await Patience.until("it failed again") {
+                try await cluster.events().count { $0.kind == .failed } == 2
+            }
+            #expect(FileManager.default.contents(atPath: file) == kept)
+            try FileManager.default.moveItem(atPath: file, toPath: file + ".kept")
+            #expect(try await cluster.command(retry).code == 0)
+            try await scene.rest()
+            #expect(FileManager.default.contents(atPath: file) == Data("two".utf8))
+            #expect(FileManager.default.contents(atPath: file + ".kept") == kept)
         }
     }
 }

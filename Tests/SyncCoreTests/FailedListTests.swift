@@ -34,7 +34,7 @@ import Testing
         return (entries, next)
     }
 
-    private static func order(
+    static func order(
         _ cluster: MachineCluster, _ action: FailedAction, _ items: [(String, UInt64)]
     ) -> [FailedResult] {
         let route = cluster.request(

@@ -44,8 +44,11 @@ final class LocalSandbox: Sendable {
     }
 
     /// One more worker process.
-    func provider(fsync: Bool = false, openStagesMax: Int = 8) -> LocalDirectoryProvider {
-        LocalDirectoryProvider(root: root, fsync: fsync, threads: 8, openStagesMax: openStagesMax)
+    func provider(
+        fsync: Bool = false, drift: DriftPolicy = .report, openStagesMax: Int = 8
+    ) -> LocalDirectoryProvider {
+        LocalDirectoryProvider(
+            root: root, fsync: fsync, drift: drift, threads: 8, openStagesMax: openStagesMax)
     }
 
     /// The sandbox as one more worker process sees it.
@@ -54,8 +57,8 @@ final class LocalSandbox: Sendable {
     }
 
     /// A writer that has entered stage 1.
-    func entered() async throws -> any SandboxWriter {
-        let writer = try writer()
+    func entered(drift: DriftPolicy = .report) async throws -> any SandboxWriter {
+        let writer = try provider(drift: drift).writer(for: Self.target())
         try await writer.enter(SandboxConformance.stage(1))
         return writer
     }

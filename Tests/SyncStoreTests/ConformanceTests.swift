@@ -30,7 +30,8 @@ import Testing
         let server = try PostgresServer.shared()
         let url = try server.postgres(try server.makeDatabase())
         try await promise.check {
-            try await PostgresStore(url, versionsKept: StoreConformance.versionsKept)
+            try await PostgresStore(
+                url, versionsKept: StoreConformance.versionsKept, limits: .tested)
         }
     }
 

@@ -113,7 +113,7 @@ import Testing
         let url = try server.postgres(database)
         let old = PostgresSchema.store
         let first = try await PostgresStore(
-            url, schema: old, versionsKept: 3, idIfNew: 7, limits: PostgresLimits())
+            url, schema: old, versionsKept: 3, idIfNew: 7, limits: PostgresLimits.tested)
         _ = try await first.apply([.put(1, .named("a"))])
         let count = old.migrations.count
         let new = PostgresSchema(
@@ -125,7 +125,8 @@ import Testing
             for _ in 0..<6 {
                 group.addTask {
                     try await PostgresStore(
-                        url, schema: new, versionsKept: 3, idIfNew: 8, limits: PostgresLimits())
+                        url, schema: new, versionsKept: 3, idIfNew: 8, limits: PostgresLimits.tested
+                    )
                 }
             }
             for try await store in group {

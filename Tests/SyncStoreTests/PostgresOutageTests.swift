@@ -6,7 +6,7 @@ import Testing
 /// A server that is killed, stopped or full; each test has its own.
 @Suite(.serialized) struct PostgresOutageTests {
     private static func impatient() -> PostgresLimits {
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.connectWait = .seconds(2)
         limits.answerWait = .seconds(1)
         return limits
@@ -17,7 +17,7 @@ import Testing
         let server = try PostgresServer()
         defer { server.remove() }
         let url = try server.postgres(try server.makeDatabase())
-        let store = try await PostgresStore(url, versionsKept: 1_000)
+        let store = try await PostgresStore(url, versionsKept: 1_000, limits: .tested)
         let rounds = UInt64(60)
         let tasks = UInt64(4)
         // Each task writes its own files in rounds; what fails is asked again until it is known.
@@ -124,7 +124,7 @@ import Testing
     func `a call whose caller gives up ends, though its server hangs`() async throws {
         let server = try PostgresServer()
         defer { server.remove() }
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.answerWait = .seconds(3_600)
         let store = try await PostgresStore(
             try server.postgres(try server.makeDatabase()), limits: limits)

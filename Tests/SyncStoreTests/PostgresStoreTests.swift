@@ -16,12 +16,14 @@ import Testing
         url = try server.postgres(database)
     }
 
-    private func open(_ limits: PostgresLimits = PostgresLimits()) async throws -> PostgresStore {
+    private func open(_ limits: PostgresLimits = PostgresLimits.tested) async throws
+        -> PostgresStore
+    {
         try await PostgresStore(url, limits: limits)
     }
 
     private static func impatient() -> PostgresLimits {
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.lockWait = .milliseconds(300)
         limits.lockWaitAlone = .milliseconds(50)
         limits.stallWait = .milliseconds(300)
@@ -39,7 +41,7 @@ import Testing
     }
 
     @Test func `a batch that is too large for one message goes in several`() async throws {
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.batchBytesMax = 10
         let store = try await open(limits)
         let texts = ["12345678", "90", "1", String(repeating: "x", count: 30), "", "12"]
@@ -54,7 +56,7 @@ import Testing
     @Test func `content over the store's limit is refused, the others of its batch are stored`()
         async throws
     {
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.batchBytesMax = 50
         limits.contentBytesMax = 100
         let store = try await open(limits)
@@ -216,7 +218,7 @@ import Testing
     }
 
     @Test func `the server ends a session of ours that stays inside a transaction`() async throws {
-        var limits = PostgresLimits()
+        var limits = PostgresLimits.tested
         limits.connectionsMax = 1
         let store = try await open(limits)
         let shown = try server.run(

@@ -14,6 +14,16 @@ extension PostgresServer {
     var log: String { (try? String(contentsOfFile: folder + "/log", encoding: .utf8)) ?? "" }
 }
 
+extension PostgresLimits {
+    /// For calls that are not about waiting: a loaded machine gives a session's thread its turn
+    /// late.
+    static var tested: PostgresLimits {
+        var limits = PostgresLimits()
+        limits.sessionWait = Patience.stretched(limits.sessionWait)
+        return limits
+    }
+}
+
 /// Another client of a database, which stays inside a transaction until it is ended.
 final class Intruder {
     private let process = Process()

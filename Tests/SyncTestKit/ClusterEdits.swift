@@ -108,7 +108,7 @@ extension MachineCluster {
             case .synced, .superseded, .failed, .discarded:
                 open[event.sequence, default: 0] += 1
             case .retrying, .parked, .stored, .attached, .detached, .away, .back, .refreshing,
-                .refreshed:
+                .refreshed, .drifted:
                 break
             }
         }

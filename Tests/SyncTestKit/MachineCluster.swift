@@ -315,8 +315,8 @@ package final class MachineCluster {
         case .write(_, let target, _, _) where node.hangingTargets.contains(target):
             node.hungWrites.append(step)
         case .write(let id, let target, let edit, let stage):
-            let error = sandboxes[target, default: SandboxModel()].write(edit, through: stage)
-            node.machine.wrote(id, target, error, at: now)
+            let result = sandboxes[target, default: SandboxModel()].write(edit, through: stage)
+            node.machine.wrote(id, target, result, at: now)
         case .probe(let target, _):
             let sandbox = sandboxes[target.url] ?? SandboxModel()
             if let failure = sandbox.failure {

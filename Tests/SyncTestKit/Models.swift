@@ -146,6 +146,8 @@ package struct SandboxModel {
     package var failure: SandboxError?
     /// What writes of a path answer.
     package var failures: [EditPath: SandboxError] = [:]
+    /// What somebody else has done to files.
+    private var drifts: [EditPath: Drift] = [:]
 
     package init() {}
 
@@ -177,26 +179,32 @@ package struct SandboxModel {
         revoked.insert(stage)
     }
 
-    package mutating func write(_ edit: SandboxEdit, through stage: StageName) -> SandboxError? {
-        if let failure { return failure }
-        if let failure = failures[edit.path] { return failure }
+    package mutating func write(
+        _ edit: SandboxEdit, through stage: StageName
+    ) -> Result<Drift?, SandboxError> {
+        if let failure { return .failure(failure) }
+        if let failure = failures[edit.path] { return .failure(failure) }
         guard stages.contains(stage) else {
-            return SandboxError(.worker, code: SandboxError.revokedCode, "This stage is revoked.")
+            return .failure(
+                SandboxError(.worker, code: SandboxError.revokedCode, "This stage is revoked."))
         }
         switch edit.change {
         case .delete: files[edit.path] = nil
         case .put:
             let isBlocked = files.keys.contains { $0 != edit.path && $0.isRelated(to: edit.path) }
             if isBlocked {
-                return SandboxError(.shape, code: "ENOTDIR", "Another shape is in the way.")
+                return .failure(
+                    SandboxError(.shape, code: "ENOTDIR", "Another shape is in the way."))
             }
             files[edit.path] = edit.change
         }
-        return nil
+        let drift = drifts.removeValue(forKey: edit.path)
+        return .success(edit.isRefresh ? nil : drift)
     }
 
     /// Somebody else changes a file.
     package mutating func damage(_ path: EditPath, with change: FileChange) {
+        drifts[path] = change == .delete ? nil : files[path] == nil ? .foreign : .changed
         files[path] = change == .delete ? nil : change
     }
 

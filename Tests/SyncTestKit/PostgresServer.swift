@@ -37,10 +37,31 @@ package final class PostgresServer: Sendable {
     /// - Parameters:
     ///   - initFlags: More flags of `initdb`.
     ///   - settings: Lines of `postgresql.conf`.
-    package init(
+    package convenience init(
         initFlags: [String] = ["--locale-provider=icu", "--icu-locale=en-US"],
         settings: [String] = []
     ) throws {
+        try self.init(settings: settings) { server in
+            [
+                "initdb", "-U", Self.user, "--pwfile", server.folder + "/password",
+                "--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8",
+                "--locale=C.UTF-8", "--no-sync",
+            ] + initFlags
+        }
+    }
+
+    /// Makes a standby that follows another server, and starts it.
+    package convenience init(following primary: PostgresServer) throws {
+        try self.init(settings: primary.settings) { _ in
+            [
+                "pg_basebackup", "-h", primary.folder, "-p", String(primary.port), "-U", Self.user,
+                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            ]
+        }
+    }
+
+    /// - Parameter making: The program that makes the data, with its flags.
+    private init(settings: [String], making: (PostgresServer) -> [String]) throws {
         binaries = try Self.findBinaries()
         self.settings = settings
         let endpoint = try freeEndpoint()
@@ -55,15 +76,13 @@ package final class PostgresServer: Sendable {
         try (Self.password + "\n").write(
             toFile: folder + "/password", atomically: true, encoding: .utf8)
         if geteuid() == 0 { try SystemTool.run("chown", ["-R", "postgres", folder]) }
+        let program = making(self)
         let words =
-            Self.asServer + [
-                binaries + "/initdb", "-D", folder + "/data", "-U", Self.user,
-                "--pwfile", folder + "/password", "--auth-local=trust",
-                "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
-            ] + initFlags
+            Self.asServer + [binaries + "/" + program[0]] + program.dropFirst()
+            + ["-D", folder + "/data"]
         let (code, output) = try CommandRun.outcomeAtOnce(
             of: words, in: URL(fileURLWithPath: folder))
-        guard code == 0 else { throw KitError("initdb failed: \(output)") }
+        guard code == 0 else { throw KitError("\(program[0]) failed: \(output)") }
         try start()
     }
 
@@ -157,6 +176,24 @@ package final class PostgresServer: Sendable {
 }
 
 extension PostgresServer {
+    /// Makes every commit wait for a standby; returns when one follows.
+    package func waitsForStandby() throws {
+        try run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        try run("SELECT pg_reload_conf()")
+        let end = ContinuousClock.now + Patience.stretched(.seconds(60))
+        while try run("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1" {
+            guard ContinuousClock.now < end else { throw KitError("no standby follows") }
+            usleep(20_000)
+        }
+    }
+
+    /// Makes a primary of a standby.
+    package func promote() throws {
+        guard try run("SELECT pg_promote()") == "t" else { throw KitError("not promoted") }
+        try run("ALTER SYSTEM RESET synchronous_standby_names")
+        try run("SELECT pg_reload_conf()")
+    }
+
     /// Makes a database and names it.
     package func makeDatabase(_ options: String = "") throws -> String {
         let name = "t" + String(UInt64.random(in: .min ... .max), radix: 36)

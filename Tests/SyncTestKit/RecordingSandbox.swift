@@ -260,13 +260,14 @@ private final class RecordingWriter: SandboxWriter {
 
     func apply(
         _ edit: SandboxEdit, through stage: StageName
-    ) async throws(SandboxError) {
+    ) async throws(SandboxError) -> Drift? {
         try sandbox.note(.apply(edit.path, edit.change, edit.sequence, stage))
         await sandbox.pass()
         guard entered.withLock({ $0.contains(stage) }) else {
             throw SandboxError(.worker, code: SandboxError.revokedCode, "Not entered: '\(stage)'.")
         }
         try sandbox.change(edit, through: stage)
+        return nil
     }
 }
 

@@ -76,12 +76,13 @@ package enum SandboxConformance {
 
     /// A put of a text.
     package static func put(
-        _ path: String, _ text: String, isExecutable: Bool = false, sequence: UInt64 = 1
+        _ path: String, _ text: String, isExecutable: Bool = false, sequence: UInt64 = 1,
+        isRefresh: Bool = false
     ) throws -> SandboxEdit {
         SandboxEdit(
             path: try EditPath(path),
             change: .put(Content(Array(text.utf8)), isExecutable: isExecutable),
-            sequence: EditSequence(sequence), version: Version(sequence))
+            sequence: EditSequence(sequence), version: Version(sequence), isRefresh: isRefresh)
     }
 
     /// A delete.

@@ -140,7 +140,7 @@ struct Reckoning {
                 continue
             case .synced: break
             case nil, .accepted, .retrying, .parked, .stored, .superseded, .discarded, .retried,
-                .attached, .detached, .away, .back, .refreshing, .refreshed:
+                .attached, .detached, .away, .back, .refreshing, .refreshed, .drifted:
                 let end = entry.end.map(\.word) ?? "nothing"
                 flaws.append("the newest edit of \(file), \(sequence), ended as \(end)")
             }

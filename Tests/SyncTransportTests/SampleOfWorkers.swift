@@ -58,7 +58,12 @@ extension Sample {
             let results: [TargetResult] = [.visible, .stuck, .failed(failure())]
             targets[target()] = one(of: results)
         }
-        let outcome = Outcome(assignment: assignmentID(), store: storeResult(), targets: targets)
+        var drifts: [TargetURL: Drift] = [:]
+        for (url, result) in targets where result == .visible && flag() {
+            drifts[url] = one(of: Drift.allCases)
+        }
+        let outcome = Outcome(
+            assignment: assignmentID(), store: storeResult(), targets: targets, drifts: drifts)
         return NumberedReport(number: number(), report: .outcome(outcome))
     }
 
@@ -103,6 +108,7 @@ extension Sample {
             url: target(), project: name(), generation: number(), isMarked: flag(),
             revokesOthers: flag(), debts: many(2) { $0.incarnation() })
         target.isTriedByWriting = flag()
+        target.isBeingFilled = flag()
         return target
     }
 

@@ -37,6 +37,8 @@ package struct AssignedTarget: Hashable, Sendable {
     package let debts: [Incarnation]
     /// In a probe: whether a small file is to be written too.
     package var isTriedByWriting = false
+    /// Whether it is being filled: what stands there is not known, and nobody looks for drift.
+    package var isBeingFilled = false
 
     /// Describes a target for a worker.
     package init(

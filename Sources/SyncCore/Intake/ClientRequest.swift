@@ -246,12 +246,31 @@ package struct QueueReport: Sendable, Equatable {
         package var probeMilliseconds: UInt64?
         /// Since when it holds everything; nil when it does not.
         package var inSyncSince: Timestamp?
+        /// How far it is filled again; nil when it is not being filled.
+        package var refill: Refill?
 
         /// Describes a target.
         package init(url: TargetURL, state: String, reason: String) {
             self.url = url
             self.state = state
             self.reason = reason
+        }
+    }
+
+    /// How far a target is filled again.
+    package struct Refill: Sendable, Equatable {
+        /// Files that were listed and are written.
+        package var written: Int
+        /// Files that were listed and are not.
+        package var waiting: Int
+        /// Whether no more are to be listed.
+        package var isListed: Bool
+
+        /// Describes a refill.
+        package init(written: Int, waiting: Int, isListed: Bool) {
+            self.written = written
+            self.waiting = waiting
+            self.isListed = isListed
         }
     }
 

@@ -31,6 +31,7 @@ struct Turn: Sendable {
         let target: TargetURL
         let question: UInt64
         let after: EditPath?
+        let count: Int
         let isLast: Bool
     }
 

@@ -279,9 +279,11 @@ extension CoordinatorMachine {
         guard let record = projects[project]?.targets.first(where: { $0.url == url }) else {
             return nil
         }
-        return AssignedTarget(
+        var target = AssignedTarget(
             url: url, project: project, generation: record.generation, isMarked: record.isMarked,
             revokesOthers: record.revokesOthers, debts: record.debts)
+        target.isBeingFilled = record.needsRefresh
+        return target
     }
 
     // MARK: Credit

@@ -65,6 +65,7 @@ extension CoordinatorMachine {
         line.waiting = waiting
         line.generation = target.generation
         line.since = target.awaySince
+        if target.needsRefresh, target.isAttached { line.refill = progress(of: target.url) }
         if let absence, absence.prober == nil {
             line.probeMilliseconds = (absence.probeAt - now).wholeMilliseconds
         }

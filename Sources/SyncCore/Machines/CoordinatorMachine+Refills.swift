@@ -81,6 +81,15 @@ extension CoordinatorMachine {
         return open.allSatisfy(\.trouble.value.isRefreshTold) ? open.map(\.key) : nil
     }
 
+    /// How far a refill is; nil when nothing is known of one.
+    func progress(of target: TargetURL) -> QueueReport.Refill? {
+        guard let refill = refills[target] else { return nil }
+        let waiting = refreshCounts[target] ?? 0
+        return QueueReport.Refill(
+            written: max(0, refill.listedCount - waiting), waiting: waiting,
+            isListed: refill.isListed)
+    }
+
     // MARK: Turns
 
     /// Stages a page of files: each is written again, behind its own pending edit.
@@ -95,7 +104,8 @@ extension CoordinatorMachine {
         turn.pages.append(
             Turn.Page(
                 target: target, question: question.number,
-                after: listed.last?.path ?? question.after, isLast: isLast))
+                after: listed.last?.path ?? question.after, count: listed.count,
+                isLast: isLast))
         for file in listed {
             let index = files.claim(FileKey(project: question.project, path: file.path))
             var slot = turn.files[index] ?? files[index]
@@ -122,6 +132,7 @@ extension CoordinatorMachine {
         refills[page.target]?.failures = 0
         refills[page.target]?.silent = []
         refills[page.target]?.after = page.after
+        refills[page.target]?.listedCount += page.count
         refills[page.target]?.isListed = page.isLast
         guard let project = refills[page.target]?.project else { return }
         answer(
@@ -254,7 +265,9 @@ extension CoordinatorMachine {
             guard let target = targets.first(where: { $0.url == url }) else { return false }
             return hold.generations[url].map { $0 == target.generation } ?? !target.needsRefresh
         }
-        return Outcome(assignment: outcome.assignment, store: outcome.store, targets: kept)
+        return Outcome(
+            assignment: outcome.assignment, store: outcome.store, targets: kept,
+            drifts: outcome.drifts.filter { kept[$0.key] == .visible })
     }
 
     /// Counts what a slot's change means for the refills of its targets.

@@ -33,6 +33,7 @@ extension CoordinatorMachine {
             visibleAt[target] = turn.time
             noteMarked(target, of: slot.key.project, in: &turn)
         }
+        tell(outcome.drifts, of: hold.sequence, in: slot, &turn)
         if hold.isRefresh {
             stageRefreshOutcome(outcome, hold: hold, slot: &slot, in: &turn, at: now)
         } else if slot.row?.sequence == hold.sequence, slot.row?.failure == nil {
@@ -51,6 +52,30 @@ extension CoordinatorMachine {
         let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
         guard targets.contains(where: { $0.url == target && !$0.isMarked }) else { return }
         turn.changeTarget(target, of: project, from: projects) { $0.isMarked = true }
+    }
+
+    /// Tells of somebody else's changes that an edit was written over, unless it has ended.
+    private func tell(
+        _ drifts: [TargetURL: Drift], of sequence: EditSequence, in slot: FileSlot,
+        _ turn: inout Turn
+    ) {
+        guard !drifts.isEmpty, let row = slot.row else { return }
+        let id: EditID
+        if row.sequence == sequence, row.failure == nil {
+            id = row.id
+        } else if let open = row.open, open.sequence == sequence {
+            id = open.id
+        } else {
+            return
+        }
+        for (target, drift) in drifts.sorted(by: { $0.key < $1.key }) {
+            turn.tell(
+                StatusEvent(
+                    .drifted, project: slot.key.project, path: slot.key.path, sequence: sequence,
+                    id: id, target: target, code: drift.rawValue,
+                    reason: "The file \(drift.finding) in the sandbox; this edit was written over "
+                        + "it."))
+        }
     }
 
     /// The edit in hand was replaced meanwhile: it ends now, one way or the other.

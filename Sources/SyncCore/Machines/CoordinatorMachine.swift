@@ -34,6 +34,8 @@ package struct CoordinatorMachine: Sendable {
         /// Who did not answer in time; asked again only when nobody else can be.
         var silent: Set<Incarnation> = []
         var isListed = false
+        /// Files of all pages so far.
+        var listedCount = 0
         var isEnding = false
     }
 

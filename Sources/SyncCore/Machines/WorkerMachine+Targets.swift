@@ -14,7 +14,7 @@ extension WorkerMachine {
     /// Begins writes whose target is ready; makes the others ready first.
     mutating func beginWrites(at now: Instant) {
         while let next = toWrite.popFirst() {
-            guard let job = jobs[next.id], let edit = job.edit, let stamp,
+            guard let job = jobs[next.id], var edit = job.edit, let stamp,
                 let target = job.assignment.targets.first(where: { $0.url == next.target }),
                 job.results[next.target] == nil
             else { continue }
@@ -41,6 +41,7 @@ extension WorkerMachine {
                 behind[target.url, default: []].append(next.id)
             } else {
                 flights[step] = Flight(path: edit.path)
+                if target.isBeingFilled { edit.isRefresh = true }
                 directives.append(
                     .write(
                         next.id, target.url, edit,
@@ -133,14 +134,19 @@ extension WorkerMachine {
 
     /// Takes a write's result; one that comes after its deadline settles what was stuck.
     package mutating func wrote(
-        _ id: AssignmentID, _ target: TargetURL, _ error: SandboxError?, at now: Instant
+        _ id: AssignmentID, _ target: TargetURL, _ result: Result<Drift?, SandboxError>,
+        at now: Instant
     ) {
         landed(WriteStep(assignment: id, target: target))
         guard jobs[id] != nil else { return }
-        guard let error else {
+        let error: SandboxError
+        switch result {
+        case .success(let drift):
             jobs[id]?.results[target] = .visible
+            jobs[id]?.drifts[target] = drift
             endIfComplete(id)
             return
+        case .failure(let failure): error = failure
         }
         if error.code == SandboxError.revokedCode {
             becomeNew(at: now)

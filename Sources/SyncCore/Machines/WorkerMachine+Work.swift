@@ -90,7 +90,7 @@ extension WorkerMachine {
             write(
                 SandboxEdit(
                     path: found.path, change: found.change, sequence: found.sequence,
-                    version: found.version), for: id)
+                    version: found.version, isRefresh: true), for: id)
         }
     }
 
@@ -130,7 +130,10 @@ extension WorkerMachine {
     mutating func end(_ id: AssignmentID, store: StoreResult) {
         guard let job = jobs.removeValue(forKey: id) else { return }
         outbox.add(
-            .outcome(Outcome(assignment: id, store: store, targets: job.results)), held: job.held)
+            .outcome(
+                Outcome(
+                    assignment: id, store: store, targets: job.results, drifts: job.drifts)),
+            held: job.held)
     }
 }
 

@@ -19,6 +19,7 @@ package struct WorkerMachine: Sendable {
         /// What is to be written, once the store has answered.
         var edit: SandboxEdit?
         var results: [TargetURL: TargetResult] = [:]
+        var drifts: [TargetURL: Drift] = [:]
         var isDone = false
 
         /// Whether the store has not answered yet.

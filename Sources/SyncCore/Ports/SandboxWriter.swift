@@ -74,13 +74,20 @@ package struct SandboxEdit: Sendable {
     package let sequence: EditSequence
     /// The store's version, likewise.
     package let version: Version
+    /// Whether it is part of a refill, or goes into a sandbox that is being filled: that becomes
+    /// what the store says, whatever stands there, and nobody looks for drift.
+    package var isRefresh: Bool
 
     /// Describes a write.
-    package init(path: EditPath, change: FileChange, sequence: EditSequence, version: Version) {
+    package init(
+        path: EditPath, change: FileChange, sequence: EditSequence, version: Version,
+        isRefresh: Bool = false
+    ) {
         self.path = path
         self.change = change
         self.sequence = sequence
         self.version = version
+        self.isRefresh = isRefresh
     }
 }
 
@@ -126,6 +133,19 @@ package struct SandboxError: Error, Sendable {
 
     /// Code of a `worker` failure: this incarnation was revoked here and must register anew.
     package static let revokedCode = "revoked"
+
+    /// A file that somebody else has changed, and that ``DriftPolicy/keep`` leaves as it is.
+    ///
+    /// - Parameter sandbox: As people know it, for instance "sandbox 'demo'".
+    package static func drifted(_ path: EditPath, _ drift: Drift, in sandbox: String) -> Self {
+        SandboxError(
+            .file, code: driftedCode,
+            "'\(path)' in \(sandbox) \(drift.finding), and is left as it is. Move it away there, "
+                + "or write over it by 'syncd hydrate'; then retry the failed edit.")
+    }
+
+    /// Code of a `file` failure: somebody else's change is kept.
+    package static let driftedCode = "drifted"
 }
 
 /// One sandbox, as one worker process sees it.
@@ -170,7 +190,11 @@ package protocol SandboxWriter: Sendable {
     /// the way of a put is removed. A delete removes a regular file or symbolic link, never a
     /// directory, then parents that it left empty; where a directory, nothing, or a file in the
     /// place of a parent stands, it is done.
-    func apply(_ edit: SandboxEdit, through stage: StageName) async throws(SandboxError)
+    ///
+    /// - Returns: What of somebody else's it wrote over, where somebody looks for that
+    ///   (``DriftPolicy``); a change between the look and the rename is not seen.
+    @discardableResult
+    func apply(_ edit: SandboxEdit, through stage: StageName) async throws(SandboxError) -> Drift?
 }
 
 /// Opens the sandboxes that a worker can reach.

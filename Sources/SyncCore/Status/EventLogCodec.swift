@@ -9,7 +9,8 @@ package enum EventLogCodec {
         var last = Last()
         var projects: [ProjectName: UInt64] = [:]
         for event in events {
-            writer.varint(UInt64(event.kind.rawValue) | (fields(of: event) << 4))
+            let kind = UInt64(event.kind.rawValue)
+            writer.varint(kind & kindMask | (fields(of: event) << kindBits))
             writer.text(event.project.text)
             let expected = projects[event.project].map { $0 + 1 }
             writer.difference(event.projectNumber, from: expected ?? 0)
@@ -29,8 +30,7 @@ package enum EventLogCodec {
         var last = Last()
         var projects: [ProjectName: UInt64] = [:]
         for index in 0..<segment.count {
-            guard let head = reader.varint(),
-                let kind = EventKind(rawValue: UInt8(head & 0x0F)),
+            guard let head = reader.varint(), let kind = kind(of: head),
                 let projectText = reader.text(), let project = Name(projectText),
                 let projectNumber = reader.difference(from: projects[project].map { $0 + 1 } ?? 0),
                 let time = reader.difference(from: last.time)
@@ -40,7 +40,9 @@ package enum EventLogCodec {
             var event = StatusEvent(
                 kind, project: project, time: Timestamp(milliseconds: time),
                 number: segment.first + UInt64(index), projectNumber: projectNumber)
-            guard unpack(&event, fields: head >> 4, from: &reader, last: &last) else { return nil }
+            guard unpack(&event, fields: head >> kindBits, from: &reader, last: &last) else {
+                return nil
+            }
             events.append(event)
         }
         return reader.isAtEnd ? events : nil
@@ -63,10 +65,20 @@ package enum EventLogCodec {
         static let delay: UInt64 = 64
         static let target: UInt64 = 128
         static let cause: UInt64 = 256
+        /// The kind is one of the second sixteen: the first journals knew no more.
+        static let secondSixteen: UInt64 = 512
+    }
+
+    private static let kindBits: UInt64 = 4
+    private static let kindMask: UInt64 = 0x0F
+
+    private static func kind(of head: UInt64) -> EventKind? {
+        let isSecond = (head >> kindBits) & Field.secondSixteen != 0
+        return EventKind(rawValue: UInt8(head & kindMask) + (isSecond ? 16 : 0))
     }
 
     private static func fields(of event: StatusEvent) -> UInt64 {
-        var fields: UInt64 = 0
+        var fields: UInt64 = event.kind.rawValue > kindMask ? Field.secondSixteen : 0
         if event.path != nil { fields |= Field.path }
         if event.sequence != .none { fields |= Field.sequence }
         if event.id != nil { fields |= Field.id }

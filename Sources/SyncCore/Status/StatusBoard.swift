@@ -178,7 +178,7 @@ package struct StatusBoard: Sendable {
             view.isSyncing = true
             view.hasFailed = false
         case .superseded: Self.accept(event.by, in: &view)
-        case .attached, .detached, .away, .back, .refreshing, .refreshed: return nil
+        case .attached, .detached, .away, .back, .refreshing, .refreshed, .drifted: return nil
         }
         return update(view) ? path : nil
     }

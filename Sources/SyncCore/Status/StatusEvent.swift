@@ -1,4 +1,4 @@
-/// What a numbered event tells.
+/// What a numbered event tells; numbers up to 31 fit into the journal's log.
 package enum EventKind: UInt8, Sendable, CaseIterable {
     case accepted = 1
     case retrying = 2
@@ -15,6 +15,7 @@ package enum EventKind: UInt8, Sendable, CaseIterable {
     case back = 13
     case refreshing = 14
     case refreshed = 15
+    case drifted = 16
 
     /// The word on the wire.
     package var word: String { String(describing: self) }
@@ -24,7 +25,7 @@ package enum EventKind: UInt8, Sendable, CaseIterable {
         switch self {
         case .synced, .superseded, .failed, .discarded: true
         case .accepted, .retrying, .parked, .stored, .retried, .attached, .detached, .away, .back,
-            .refreshing, .refreshed:
+            .refreshing, .refreshed, .drifted:
             false
         }
     }

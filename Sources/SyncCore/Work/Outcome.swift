@@ -55,14 +55,18 @@ package struct Outcome: Sendable, Equatable {
     package let store: StoreResult
     /// What each target of the assignment said; empty when the store did not take the edit.
     package let targets: [TargetURL: TargetResult]
+    /// Targets where the edit is visible in the place of somebody else's change.
+    package let drifts: [TargetURL: Drift]
 
     /// Describes an outcome.
     package init(
-        assignment: AssignmentID, store: StoreResult, targets: [TargetURL: TargetResult]
+        assignment: AssignmentID, store: StoreResult, targets: [TargetURL: TargetResult],
+        drifts: [TargetURL: Drift] = [:]
     ) {
         self.assignment = assignment
         self.store = store
         self.targets = targets
+        self.drifts = drifts
     }
 }
 

@@ -3,14 +3,16 @@ internal import SyncCore
 
 /// One put or delete on its way into a sandbox of E2B.
 ///
-/// A put is an upload into the stage and a `Move` into place, an executable one a `chmod` in
-/// between. A delete is a look, a `Move` into the stage and a clearing. A `Move` without an answer
-/// is settled before the attempt ends, however long that takes: until it can't be executed any
-/// more, nobody else may write the file.
+/// A put is an upload into the stage, in a refill together with others, and a `Move` into place,
+/// an executable one a `chmod` in between. A delete is a look, a `Move` into the stage and a
+/// clearing. A `Move` without an answer is settled before the attempt ends, however long that
+/// takes: until it can't be executed any more, nobody else may write the file.
 struct E2BChange: Sendable {
     let envd: E2BEnvd
     let stage: E2BStage
     let parents: E2BParents
+    let bulk: E2BBulk
+    let drifts: E2BDrift
     let edit: SandboxEdit
     /// Throws when the sandbox was resumed and is not the one that was filled.
     let verify: @Sendable () async throws(SandboxError) -> Void
@@ -29,14 +31,16 @@ struct E2BChange: Sendable {
     ///
     /// While a stage is being revoked, a request may make its directory anew for a moment, and
     /// others find it missing in between; the next round meets the plain file.
-    func make() async throws(SandboxError) {
+    ///
+    /// - Returns: What of somebody else's it was written over.
+    func make() async throws(SandboxError) -> Drift? {
         for _ in 0..<Self.clearedRoundsMax {
             do throws(SandboxError) {
                 switch edit.change {
-                case .put(let content, let isExecutable): try await put(content, isExecutable)
-                case .delete: try await delete()
+                case .put(let content, let isExecutable):
+                    return try await put(content, isExecutable)
+                case .delete: return try await delete()
                 }
-                return
             } catch {
                 guard error.code == Self.clearedCode else { throw error }
             }
@@ -46,32 +50,79 @@ struct E2BChange: Sendable {
 
     // MARK: Put
 
-    private func put(_ content: Content, _ isExecutable: Bool) async throws(SandboxError) {
+    private func put(
+        _ content: Content, _ isExecutable: Bool
+    ) async throws(SandboxError) -> Drift? {
         if let inTheWay = try await parents.obstacle(of: edit.path) { throw failure(inTheWay) }
-        let staged = stage.unused()
+        let gathered = try await gathered(content)
+        let staged = gathered ?? stage.unused()
         do throws(SandboxError) {
             // A refused upload leaves what had been written of it.
-            try await upload(content, to: staged)
+            if gathered == nil { try await upload(content, to: staged) }
             if isExecutable { try await makeExecutable(staged.path) }
             try await verify()
+            let drift = try await drift { () async throws(SandboxError) in
+                try await envd.stat(target)
+            }
             try await place(staged)
+            return drift
         } catch {
             if error.code != SandboxError.revokedCode { await envd.discard(staged.path) }
             throw error
         }
     }
 
+    /// What of somebody else's stands there; thrown when it is to stay.
+    ///
+    /// A look that fails is none when the file is written over all the same, and this try's failure
+    /// otherwise, never that of the whole sandbox.
+    private func drift(
+        of look: () async throws(SandboxError) -> E2BEntry?
+    ) async throws(SandboxError) -> Drift? {
+        let policy = envd.configuration.drift
+        guard policy.looks, !edit.isRefresh, drifts.keepsMetadata else { return nil }
+        let found: Drift?
+        do throws(SandboxError) {
+            guard let entry = try await look() else { return nil }
+            found = try await envd.drift(of: entry, at: target, edit.path)
+        } catch {
+            guard policy == .keep else { return nil }
+            throw SandboxError(
+                .attempt, code: error.code, error.message, retryAfter: error.retryAfter)
+        }
+        if let found, policy == .keep {
+            throw .drifted(edit.path, found, in: "sandbox '\(envd.place.sandbox)' of E2B")
+        }
+        return found
+    }
+
+    /// Uploads a file of a refill together with others, unless each is to tell of its own content.
+    ///
+    /// - Returns: Where it lies; nil when it is to be uploaded by itself.
+    private func gathered(_ content: Content) async throws(SandboxError) -> E2BStage.Staged? {
+        guard edit.isRefresh, !envd.configuration.drift.looks else { return nil }
+        switch await bulk.upload(content, into: stage) {
+        case .written(let staged): return staged
+        case .alone: return nil
+        case .not(.success(let reply)): throw envd.failure(reply, "write", subject)
+        case .not(.failure(let loss)):
+            throw E2BFailure.error(loss, "write", subject, of: envd.place.sandbox)
+        case .failed(let error): throw error
+        }
+    }
+
     private func upload(
-        _ content: Content, to staged: (path: String, token: String)
+        _ content: Content, to staged: E2BStage.Staged
     ) async throws(SandboxError) {
         let body = content.withBytes { ByteBuffer(bytes: $0) }
         let metadata = [
             ("syncd-sequence", "\(edit.sequence)"), ("syncd-version", "\(edit.version)"),
             (E2BStage.writeKey, staged.token),
+            (E2BDrift.key, E2BDrift.word(of: content, at: edit.path)),
         ]
         switch try await envd.upload(body, to: staged.path, metadata: metadata) {
         case .success(let reply):
-            if reply.isSuccess { return }
+            if reply.isSuccess { return drifts.note(reply) }
             if reply.status == 400 || reply.status == 500 { try await stage.check() }
             if E2BFailure.isMissingFolder(reply) { throw cleared() }
             throw envd.failure(reply, "write", subject)
@@ -107,7 +158,7 @@ struct E2BChange: Sendable {
         }
     }
 
-    private func place(_ staged: (path: String, token: String)) async throws(SandboxError) {
+    private func place(_ staged: E2BStage.Staged) async throws(SandboxError) {
         var last: SandboxError?
         for _ in 0..<Self.roundsMax {
             switch try await envd.move(staged.path, to: target) {
@@ -161,9 +212,7 @@ struct E2BChange: Sendable {
     /// Waits until a `Move` without an answer can't be executed any more: its source is removed.
     ///
     /// - Returns: Whether it was executed before.
-    private func isSettledAsDone(
-        _ staged: (path: String, token: String)
-    ) async throws(SandboxError) -> Bool {
+    private func isSettledAsDone(_ staged: E2BStage.Staged) async throws(SandboxError) -> Bool {
         try await settled { () async throws(SandboxError) -> Bool in
             try await envd.remove(staged.path)
             return try await envd.stat(target)?.metadata?[E2BStage.writeKey] == staged.token
@@ -209,16 +258,19 @@ struct E2BChange: Sendable {
 
     // MARK: Delete
 
-    private func delete() async throws(SandboxError) {
+    private func delete() async throws(SandboxError) -> Drift? {
         if let inTheWay = try await parents.obstacle(of: edit.path) {
             guard case .file = inTheWay else { throw failure(inTheWay) }
-            return try await stage.check()  // Nothing can stand below a file.
+            try await stage.check()  // Nothing can stand below a file.
+            return nil
         }
         guard let found = try await envd.stat(target), !found.isDirectory else {
             try await stage.check()
-            return await prune()
+            await prune()
+            return nil
         }
         try await verify()
+        let drift = try await drift { () throws(SandboxError) in found }
         let grave = stage.unused().path
         switch try await envd.move(target, to: grave) {
         case .done(let entry): try await bury(grave, isDirectory: entry.isDirectory)
@@ -235,6 +287,7 @@ struct E2BChange: Sendable {
             }
         }
         await prune()
+        return drift
     }
 
     /// A directory that somebody put in the place of the file meanwhile is put back.

@@ -1,4 +1,4 @@
-internal import SyncCore
+package import SyncCore
 
 /// An API key of E2B; never shown, whatever it is printed with.
 package struct E2BKey: Sendable, CustomStringConvertible, CustomDebugStringConvertible,
@@ -42,6 +42,8 @@ package struct E2BConfiguration: Sendable {
     package var addresses: [String: String] = [:]
     /// How long a sandbox is to live on after the last edit; extended when half of it is over.
     package var life: Duration = .seconds(300)
+    /// What becomes of files that somebody else has changed; looking costs requests.
+    package var drift: DriftPolicy = .overwrite
     /// Time for one request that carries no content.
     package var requestDeadline: Duration = .seconds(10)
     /// Time for one request that carries content.

@@ -3,32 +3,6 @@ internal import NIOCore
 internal import NIOHTTP1
 internal import SyncCore
 
-/// What stands under a path, as envd tells it.
-///
-/// Of a link envd tells the type of what it leads to, and where it leads; none if it leads nowhere.
-struct E2BEntry: Decodable, Sendable {
-    let name: String
-    let type: String?
-    let symlinkTarget: String?
-    let modifiedTime: String?
-    let metadata: [String: String]?
-
-    var isDirectory: Bool { !isLink && type == "FILE_TYPE_DIRECTORY" }
-    var isFile: Bool { !isLink && type == "FILE_TYPE_FILE" }
-    var isLink: Bool { symlinkTarget != nil || type == "FILE_TYPE_SYMLINK" }
-}
-
-/// What became of a `Move`.
-enum E2BMoved: Sendable {
-    case done(E2BEntry)
-    /// The source, or a parent of the destination, was not there.
-    case notFound
-    /// envd refused it: nothing was moved, and nothing will be.
-    case refused(E2BReply)
-    /// No answer of envd: it may have been done, and it may be done yet.
-    case unknown(SandboxError)
-}
-
 /// The files of one sandbox: every call that goes to envd.
 ///
 /// envd confines nothing and writes as root, so the paths given here are made by ``E2BPlace`` from
@@ -66,6 +40,21 @@ struct E2BEnvd: Sendable {
                 deadline: configuration.uploadDeadline)
             request.headers = headers
             request.body = content
+            return request
+        }
+    }
+
+    /// Writes several files, each as ``upload(_:to:metadata:)`` does; all get the same metadata.
+    func upload(
+        _ form: E2BForm, metadata: [(String, String)]
+    ) async throws(SandboxError) -> Result<E2BReply, E2BLoss> {
+        let headers =
+            [("content-type", form.type)] + metadata.map { ("x-metadata-\($0.0)", $0.1) }
+        return try await call(extendingLife: true) { pass in
+            var request = E2BRequest(
+                url: "\(pass.address)/files", deadline: configuration.uploadDeadline)
+            request.headers = headers
+            request.body = form.body
             return request
         }
     }

@@ -76,21 +76,23 @@ enum E2BFailure {
         }
     }
 
-    /// envd answers 500 to whatever its file system refuses; only the text tells.
+    /// What envd's file system says: it answers 500 to whatever that refuses, and only the text
+    /// tells.
+    private static let known: [(part: String, FailureClass, String, remedy: String)] = [
+        ("no space left", .target, "ENOSPC", "Make room in the sandbox; its edits wait."),
+        ("read-only file system", .target, "EROFS", "Mount it writable; its edits wait."),
+        ("file name too long", .file, "ENAMETOOLONG", "Shorten the name and push it again."),
+        ("permission denied", .file, "EACCES", "Mend permissions, then retry the edit."),
+        ("operation not permitted", .file, "EPERM", "Mend flags, then retry the edit."),
+        (
+            "cross-device link", .file, "EXDEV",
+            "Its folder is another file system than the project's: make that a target."
+        ),
+    ]
+
     private static func storage(
         _ said: String, _ subject: Subject
     ) -> (FailureClass, String, remedy: String) {
-        let known: [(String, FailureClass, String, String)] = [
-            ("no space left", .target, "ENOSPC", "Make room in the sandbox; its edits wait."),
-            ("read-only file system", .target, "EROFS", "Mount it writable; its edits wait."),
-            ("file name too long", .file, "ENAMETOOLONG", "Shorten the name and push it again."),
-            ("permission denied", .file, "EACCES", "Mend permissions, then retry the edit."),
-            ("operation not permitted", .file, "EPERM", "Mend flags, then retry the edit."),
-            (
-                "cross-device link", .file, "EXDEV",
-                "Its folder is another file system than the project's: make that a target."
-            ),
-        ]
         for (part, failureClass, code, remedy) in known where said.contains(part) {
             switch subject {
             case .file: return (failureClass, code, remedy)
@@ -145,6 +147,16 @@ enum E2BFailure {
         }
     }
 
+    /// Whether an upload of several files was refused for one's sake, which none of the others need
+    /// suffer from.
+    static func isOfOneFile(_ reply: E2BReply) -> Bool {
+        switch reply.status {
+        case 400, 413: true
+        case 500: !known.contains { message(of: reply).contains($0.part) && $0.1 == .target }
+        default: false
+        }
+    }
+
     private struct Word: Decodable { let code: String? }
 
     /// The word by which envd itself names a failure; nil for an answer of anybody else.
@@ -178,4 +190,7 @@ enum E2BFailure {
 extension E2BReply {
     /// The body, for a decoder.
     var data: Data { Data(body.readableBytesView) }
+
+    /// What an upload has written; nil when the answer is none of an upload.
+    var written: [E2BEntry]? { try? JSONDecoder().decode([E2BEntry].self, from: data) }
 }

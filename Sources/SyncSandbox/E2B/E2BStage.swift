@@ -24,8 +24,11 @@ struct E2BStage: Sendable {
     /// The directory.
     var path: String { envd.path("\(Self.folder)/\(name)") }
 
+    /// Where a file lies in it, and the word that tells its write from every other one.
+    typealias Staged = (path: String, token: String)
+
     /// A path in it that nobody has used.
-    func unused() -> (path: String, token: String) {
+    func unused() -> Staged {
         let chance = Hexadecimal.digits(of: UInt64.random(in: .min ... .max))
         return ("\(path)/\(chance)", "\(name)/\(chance)")
     }

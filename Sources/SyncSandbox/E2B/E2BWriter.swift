@@ -11,6 +11,8 @@ internal import Synchronization
 package final class E2BWriter: SandboxWriter {
     private let envd: E2BEnvd
     private let parents: E2BParents
+    private let bulk: E2BBulk
+    private let drifts = E2BDrift()
     private let state = Mutex(State())
 
     private struct State {
@@ -27,7 +29,11 @@ package final class E2BWriter: SandboxWriter {
     init(envd: E2BEnvd) {
         self.envd = envd
         parents = E2BParents(envd: envd)
+        bulk = E2BBulk(envd: envd)
     }
+
+    /// Files of a refill that wait to be uploaded together.
+    package var waitingUploads: Int { bulk.waitingCount }
 
     // MARK: Marker
 
@@ -167,13 +173,14 @@ package final class E2BWriter: SandboxWriter {
     /// Stages the edit and moves it into place.
     package func apply(
         _ edit: SandboxEdit, through stage: StageName
-    ) async throws(SandboxError) {
+    ) async throws(SandboxError) -> Drift? {
         let own = E2BStage(envd: envd, name: "\(stage)")
         guard state.withLock({ $0.entered.contains(stage) }) else { throw own.revoked() }
         let change = E2BChange(
-            envd: envd, stage: own, parents: parents, edit: edit,
+            envd: envd, stage: own, parents: parents, bulk: bulk, drifts: drifts,
+            edit: edit,
             verify: { [self] () async throws(SandboxError) in try await verify() })
-        try await change.make()
+        return try await change.make()
     }
 
     /// Reads the marker again after the sandbox was resumed: it may be an older one.

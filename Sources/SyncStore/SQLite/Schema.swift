@@ -131,6 +131,8 @@ extension Schema {
             ],
             // 2: absences outlive a restart.
             ["ALTER TABLE targets ADD COLUMN away_since INTEGER"],
+            // 3: the log knows events of kinds from 16 on, which an older program can't read.
+            [],
         ])
 
     /// The store of versions.

@@ -151,7 +151,7 @@ extension E2BDouble {
         return nil
     }
 
-    /// What the SDK sends by default: one part, named `file` (1.9).
+    /// What the SDK sends by default: parts named `file` (1.9).
     ///
     /// Read whole, then written.
     private func uploadForm(
@@ -160,7 +160,39 @@ extension E2BDouble {
     ) async -> E2BDoubleReply? {
         guard let body = await drained(&parts) else { return nil }
         guard let mark = type.range(of: "boundary=") else { return .error(500, "no boundary") }
+        guard Self.isPrintable(request) else {
+            return .error(400, "metadata must be printable ASCII")
+        }
         let boundary = type[mark.upperBound...].trimmingCharacters(in: ["\""])
+        let fault = fault(.upload, request.query["path"] ?? "")
+        switch fault {
+        case .refuse(let status, let message, let retryAfter):
+            return Self.refusal(status, message, retryAfter)
+        case .late, .lateTimedOut:
+            state.withLock {
+                $0.late.append { self.storeForm(body, boundary, sandbox, request).status }
+            }
+            if case .lateTimedOut = fault { return Self.timedOut }
+            return nil
+        case .hold, .holdAndLoseAnswer:
+            await withCheckedContinuation { held in state.withLock { $0.held.append(held) } }
+        case nil, .loseAnswer, .unreachableAfterEffect, .fullDisk, .killCommand, .refuseCommand:
+            break
+        }
+        let reply = storeForm(body, boundary, sandbox, request)
+        switch fault {
+        case .loseAnswer, .holdAndLoseAnswer: return nil
+        case .unreachableAfterEffect:
+            return .error(502, "The sandbox is running but port is not open")
+        case nil, .refuse, .late, .lateTimedOut, .fullDisk, .hold, .killCommand, .refuseCommand:
+            return reply
+        }
+    }
+
+    /// Part by part, up to the first one that is refused (1.4).
+    private func storeForm(
+        _ body: [UInt8], _ boundary: String, _ sandbox: String, _ request: E2BDoubleRequest
+    ) -> E2BDoubleReply {
         var replies: [E2BDoubleReply] = []
         let data = Data(body)
         var from = data.startIndex
@@ -168,7 +200,7 @@ extension E2BDouble {
             let gap = data.range(
                 of: Data("\r\n\r\n".utf8), in: start.upperBound..<data.endIndex),
             let end = data.range(
-                of: Data("\r\n--\(boundary)".utf8), in: gap.upperBound..<data.endIndex)
+                of: Data("\r\n--\(boundary)".utf8), in: gap.lowerBound + 2..<data.endIndex)
         {
             let fields = String(decoding: data[start.upperBound..<gap.lowerBound], as: UTF8.self)
             from = end.lowerBound + 2
@@ -177,10 +209,12 @@ extension E2BDouble {
                 String(fields[found.upperBound...].prefix { $0 != "\"" })
             }
             guard let path = request.query["path"] ?? named else { continue }
-            replies.append(
-                store([UInt8](data[gap.upperBound..<end.lowerBound]), path, sandbox, request))
+            // An empty part's end begins with the line that ends its head.
+            let bytes = data[min(gap.upperBound, end.lowerBound)..<end.lowerBound]
+            let reply = store([UInt8](bytes), path, sandbox, request)
+            if reply.status != 200 { return reply }
+            replies.append(reply)
         }
-        if let failed = replies.first(where: { $0.status != 200 }) { return failed }
         let all = replies.map { String(decoding: $0.body.dropFirst().dropLast(), as: UTF8.self) }
         return E2BDoubleReply(
             type: "text/plain; charset=utf-8",

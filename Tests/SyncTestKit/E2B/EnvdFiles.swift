@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Foundation
 internal import Glibc
 
@@ -233,7 +234,7 @@ struct EnvdFiles: Sendable {
         let fraction = String(time.tv_nsec + 1_000_000_000).dropFirst()
         let seconds = Date(timeIntervalSince1970: TimeInterval(time.tv_sec)).ISO8601Format()
         let name = path.split(separator: "/").last.map(String.init) ?? "/"
-        let kept = kind == S_IFREG ? metadata.found(status.st_ino) : nil
+        let kept = kind == S_IFREG ? metadata.found(place(path)) : nil
         return Entry(
             name: name, type: type, path: path,
             size: status.st_size == 0 ? nil : "\(status.st_size)",
@@ -248,17 +249,22 @@ struct EnvdFiles: Sendable {
 /// What a path leads to, links followed; beside a method `stat` the function can't be named.
 private func look(at path: String, _ status: inout stat) -> Int32 { stat(path, &status) }
 
-/// What stands for extended attributes: words by inode, so that they move with the file.
-final class EnvdMetadata: @unchecked Sendable {
-    private let lock = NSLock()
-    private var words: [UInt: [String: String]] = [:]
+/// Words that are kept with a file, in one extended attribute of its own.
+struct EnvdMetadata: Sendable {
+    // One attribute for all words: they are replaced together.
+    private static let name = "user.syncd-double"
+    private static let bytesMax = 8_192
 
-    func found(_ inode: UInt) -> [String: String]? { lock.withLock { words[inode] } }
+    func found(_ path: String) -> [String: String]? {
+        var bytes = [UInt8](repeating: 0, count: Self.bytesMax)
+        let count = lgetxattr(path, Self.name, &bytes, bytes.count)
+        guard count > 0 else { return nil }
+        return try? JSONDecoder().decode([String: String].self, from: Data(bytes[..<count]))
+    }
 
     /// Each upload replaces the whole set.
     func set(_ new: [String: String], of descriptor: Int32) {
-        var status = Glibc.stat()
-        guard fstat(descriptor, &status) == 0 else { return }
-        lock.withLock { words[status.st_ino] = new }
+        guard let data = try? JSONEncoder().encode(new) else { return }
+        _ = data.withUnsafeBytes { fsetxattr(descriptor, Self.name, $0.baseAddress, $0.count, 0) }
     }
 }
