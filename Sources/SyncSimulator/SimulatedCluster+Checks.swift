@@ -24,13 +24,15 @@ extension SimulatedCluster {
 
     /// The rename of a write takes effect, or not.
     func rename(_ step: WriteStep, _ process: WorkerProcess) -> Result<Drift?, SandboxError> {
-        let before = withSandbox(step.url) { $0.files[step.edit.path] }
+        let (before, drift) = withSandbox(step.url) {
+            ($0.files[step.edit.path], $0.drifts[step.edit.path])
+        }
         let result = withSandbox(step.url) { $0.rename(step.edit, through: step.stage) }
         note(
             "\(process.name) writes \(step.edit.path) \(step.edit.sequence) in \(step.url) "
                 + "through \(step.stage): \(result.brief)")
-        guard case .success(let drift) = result else { return result }
-        if drift != nil { ledger.noteDrift(of: step.edit.sequence) }
+        guard case .success = result else { return result }
+        if drift != nil, !step.edit.isRefresh { ledger.noteDrift(of: step.edit.sequence) }
         if let before, before.sequence > step.edit.sequence {
             violate(
                 .order,

@@ -41,7 +41,9 @@ struct SimulatedSandbox {
 
     /// What programs in the sandbox have done to files.
     private(set) var drifts: [EditPath: Drift] = [:]
-    /// That stays before this, and edits of these files fail.
+    /// Files that a loss of power has torn: nobody's work, although they look like it.
+    private(set) var torn: Set<EditPath> = []
+    /// What programs have done stays before this, and edits of these files fail.
     var keepsDriftUntil: Nanoseconds = 0
 
     init(url: TargetURL) { self.url = url }
@@ -90,7 +92,8 @@ struct SimulatedSandbox {
         _ edit: SandboxEdit, through stage: StageName
     ) -> Result<Drift?, SandboxError> {
         guard stands(stage) else { return .failure(Self.revoked) }
-        let drift = drifts[edit.path].flatMap { edit.isRefresh ? nil : $0 }
+        let isTorn = torn.contains(edit.path)
+        let drift = edit.isRefresh ? nil : drifts[edit.path] ?? (isTorn ? .changed : nil)
         switch edit.change {
         case .delete: break
         case .put:
@@ -104,6 +107,7 @@ struct SimulatedSandbox {
         }
         files[edit.path] = File(change: edit.change, sequence: edit.sequence)
         drifts[edit.path] = nil
+        torn.remove(edit.path)
         return .success(drift)
     }
 
@@ -125,6 +129,7 @@ struct SimulatedSandbox {
         let lost = marker?.generation
         files = [:]
         drifts = [:]
+        torn = []
         marker = nil
         stages = [:]
         lose(lost)
@@ -138,6 +143,7 @@ struct SimulatedSandbox {
         }
         let lost = marker?.generation
         (files, marker, stages) = image
+        torn = []
         lose(lost)
     }
 
@@ -145,6 +151,7 @@ struct SimulatedSandbox {
     mutating func losePower(_ chance: inout Chance) {
         for path in files.keys.sorted() where chance.happens(perMille: 300) {
             files[path] = nil
+            torn.insert(path)
         }
         lose(marker?.generation)
     }

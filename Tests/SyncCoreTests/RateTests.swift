@@ -69,6 +69,31 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `a new edit waits for two seconds of a refill, not for all of it`() throws {
+        var settings = CoordinatorSettings()
+        settings.editsPerSecond = ["local": 20]
+        let projects = [MachineCluster.project]
+        let cluster = try MachineCluster(settings: settings, marked: projects)
+        try cluster.addWorker("a")
+        for number: UInt64 in 1...400 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number, settles: false)
+        }
+        cluster.advance(by: .seconds(25), step: .milliseconds(20))
+        let target = TargetURL(defaultOf: MachineCluster.project)
+        #expect(cluster.text("f400") != nil)
+        cluster.request(.project(MachineCluster.project, .hydrate([])))
+        cluster.advance(by: .seconds(5), step: .milliseconds(20))
+        cluster.push(MachineCluster.put("new", "x"), number: 401)
+        // What waits already goes first, and what a page brings meanwhile.
+        cluster.advance(by: .seconds(5), step: .milliseconds(20))
+        #expect(cluster.text("new") == "x")
+        #expect(!cluster.journal.events.contains { $0.kind == .refreshed })
+        cluster.advance(by: .seconds(20), step: .milliseconds(20))
+        #expect(cluster.journal.events.last?.kind == .refreshed)
+        #expect(cluster.journal.events.last?.target == target)
+        #expect(cluster.violations() == [])
+    }
+
     @Test func `edits wait for the rate at the coordinator, and the newest goes`() throws {
         var settings = CoordinatorSettings()
         settings.editsPerSecond = ["local": 10]

@@ -161,12 +161,14 @@ extension CoordinatorMachine {
     /// A file as it stands in a queue now.
     ///
     /// One whose content has been read back has had its turn and goes first: behind another one
-    /// that waits for the room that it takes, both would wait for ever.
+    /// that waits for the room that it takes, both would wait for ever. A refresh queues as an edit
+    /// that comes now: by its old sequence, a whole refill would go before each new edit.
     private func readyEntry(of index: FileIndex) -> ReadyEntry {
         let slot = files[index]
-        return ReadyEntry(
-            sequence: slot.readBackBytes > 0 ? .none : slot.queueSequence, index: index,
-            stamp: slot.stamp)
+        var sequence = slot.queueSequence
+        if !slot.isEditWaiting { sequence = max(sequence, header.lastSequence) }
+        if slot.readBackBytes > 0 { sequence = .none }
+        return ReadyEntry(sequence: sequence, index: index, stamp: slot.stamp)
     }
 
     /// Everything placed is placed anew, a bounded number a pass.

@@ -8,8 +8,21 @@
 extension CoordinatorMachine {
     /// Files of a refill that may wait at a time, so that a big project is not held in memory.
     private static let refreshingMax = 500
+    /// Likewise where a rate holds: so many seconds' worth, behind which new edits wait.
+    private static let refreshingSeconds = 2
+    /// The least of these.
+    private static let refreshingMin = 10
     /// Files in a page.
     private static let pageFilesMax = 1_000
+
+    private func pageSizes(of target: TargetURL) -> (waiting: Int, page: Int) {
+        guard let rate = settings.editsPerSecond[target.scheme] else {
+            return (Self.refreshingMax, Self.pageFilesMax)
+        }
+        let count = max(
+            Self.refreshingMin, min(Self.refreshingMax, rate * Self.refreshingSeconds))
+        return (count, count)
+    }
 
     // MARK: Listing
 
@@ -46,7 +59,8 @@ extension CoordinatorMachine {
         if let askAt = refill.askAt, now < askAt { return }
         refill.askAt = nil
         let failing = failingRefreshes[target] ?? 0
-        guard outstanding - failing < Self.refreshingMax,
+        let sizes = pageSizes(of: target)
+        guard outstanding - failing < sizes.waiting,
             failing < max(settings.pendingFilesMax, Self.refreshingMax),
             let (incarnation, member) = worker(for: target, avoiding: refill.silent),
             let route = member.route
@@ -54,7 +68,7 @@ extension CoordinatorMachine {
         lastQuestion += 1
         let question = FilesQuestion(
             number: lastQuestion, project: project, after: refill.after,
-            countMax: Self.pageFilesMax)
+            countMax: sizes.page)
         refill.asked = Refill.Page(
             question: question, lister: incarnation, until: now + settings.answerWait)
         let stamp = WorkerStamp(
