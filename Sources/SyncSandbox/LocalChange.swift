@@ -18,14 +18,15 @@ struct LocalChange {
 
     /// - Parameters:
     ///   - policy: What becomes of somebody else's changes.
-    ///   - isRefresh: Whether nobody looks for them this time.
+    ///   - looksForDrift: Whether somebody looks for them this time.
     init(
-        path: EditPath, stage: StageDirectory, policy: DriftPolicy, isRefresh: Bool, isSynced: Bool
+        path: EditPath, stage: StageDirectory, policy: DriftPolicy, looksForDrift: Bool,
+        isSynced: Bool
     ) {
         self.path = path
         self.stage = stage
         self.policy = policy
-        looks = policy.looks && !isRefresh
+        looks = policy.looks && looksForDrift
         self.isSynced = isSynced
         (folder, name) = Self.split(path.text)
     }

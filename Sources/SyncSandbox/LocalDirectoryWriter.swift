@@ -80,8 +80,8 @@ package final class LocalDirectoryWriter: SandboxWriter {
         try await pool.run(for: name.text) { () throws(SandboxError) in
             let standing = try self.standing(stage)
             let change = LocalChange(
-                path: edit.path, stage: standing, policy: self.policy, isRefresh: edit.isRefresh,
-                isSynced: self.isSynced)
+                path: edit.path, stage: standing, policy: self.policy,
+                looksForDrift: edit.looksForDrift, isSynced: self.isSynced)
             do throws(SandboxError) {
                 let drift = try change.make(edit.change)
                 try self.checkPlace(of: standing)

@@ -28,17 +28,14 @@ struct WrittenMark: Equatable {
 
     /// Notes it at a file that has just been written.
     ///
-    /// A disk that is full or broken is thrown. Anything else is a file system, or a system,
-    /// without such attributes.
-    ///
-    /// - Returns: Whether it could be noted.
+    /// - Returns: False where the file system, or the system, has no such attributes.
     static func put(on file: borrowing FileDescriptor, for path: EditPath) throws(Errno) -> Bool {
         do throws(Errno) {
             let words = try file.mark().words(for: path)
             try file.setAttribute(name, to: "\(words.content) \(words.path)")
             return true
         } catch {
-            if [ENOSPC, EDQUOT, EROFS, EIO].contains(error.number) { throw error }
+            guard [ENOTSUP, ENOSYS, EPERM, EACCES].contains(error.number) else { throw error }
             return false
         }
     }

@@ -32,7 +32,7 @@ extension SimulatedCluster {
             "\(process.name) writes \(step.edit.path) \(step.edit.sequence) in \(step.url) "
                 + "through \(step.stage): \(result.brief)")
         guard case .success = result else { return result }
-        if drift != nil, !step.edit.isRefresh { ledger.noteDrift(of: step.edit.sequence) }
+        if drift != nil, step.edit.looksForDrift { ledger.noteDrift(of: step.edit.sequence) }
         if let before, before.sequence > step.edit.sequence {
             violate(
                 .order,

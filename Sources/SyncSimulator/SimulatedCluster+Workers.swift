@@ -326,7 +326,7 @@ extension SimulatedCluster {
             if let until = sandbox.refused[step.edit.path], now < until {
                 return SandboxError(.file, code: "EACCES", "The file can't be written.")
             }
-            if now < sandbox.keepsDriftUntil, !step.edit.isRefresh,
+            if now < sandbox.keepsDriftUntil, step.edit.looksForDrift,
                 let drift = sandbox.drifts[step.edit.path]
             {
                 return .drifted(step.edit.path, drift, in: "the sandbox")

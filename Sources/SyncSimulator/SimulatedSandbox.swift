@@ -93,7 +93,8 @@ struct SimulatedSandbox {
     ) -> Result<Drift?, SandboxError> {
         guard stands(stage) else { return .failure(Self.revoked) }
         let isTorn = torn.contains(edit.path)
-        let drift = edit.isRefresh ? nil : drifts[edit.path] ?? (isTorn ? .changed : nil)
+        let found = drifts[edit.path] ?? (isTorn ? .changed : nil)
+        let drift = edit.looksForDrift ? found : nil
         switch edit.change {
         case .delete: break
         case .put:

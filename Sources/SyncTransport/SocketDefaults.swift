@@ -5,11 +5,13 @@ enum SocketDefaults {
     /// Messages that may wait per connection on the way out; small answers, mostly.
     static let sentMax = 4_096
 
-    /// ZMTP heartbeats find dead connections (application heartbeats find dead programs); the
-    /// reconnect interval grows, so that a fleet does not storm a coordinator that restarts.
+    /// The kernel's probes and its limit of resending find machines that are gone, within some ten
+    /// seconds (application heartbeats find dead programs); the reconnect interval grows, so that a
+    /// fleet does not storm a coordinator that restarts.
     private static let shared: [SocketOption] = [
-        .linger(.zero), .heartbeatInterval(.seconds(2)), .heartbeatTimeout(.seconds(10)),
-        .heartbeatTimeToLive(.seconds(10)), .handshakeInterval(.seconds(10)),
+        .linger(.zero), .tcpKeepalive(true), .tcpKeepaliveIdle(.seconds(2)),
+        .tcpKeepaliveInterval(.seconds(2)), .tcpKeepaliveCount(4), .tcpRetransmitMax(.seconds(10)),
+        .handshakeInterval(.seconds(10)),
     ]
 
     /// For sockets that bind.

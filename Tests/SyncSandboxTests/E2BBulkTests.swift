@@ -14,10 +14,11 @@ struct E2BBulkTests {
 
     /// Writes files at once, of which all but the first go together.
     private static func refill(
-        _ sandbox: E2BSandbox, _ writer: any SandboxWriter, _ texts: [String: String]
+        _ sandbox: E2BSandbox, _ writer: any SandboxWriter, _ texts: [String: String],
+        isHeld: Bool = true
     ) async throws {
         let paths = texts.keys.sorted()
-        sandbox.double.fail(.upload, times: 1, with: .hold)
+        if isHeld { sandbox.double.fail(.upload, times: 1, with: .hold) }
         try await withThrowingTaskGroup { group in
             group.addTask {
                 try await writer.apply(put(paths[0], texts[paths[0]] ?? ""), through: stage)
@@ -77,7 +78,9 @@ struct E2BBulkTests {
             sandbox.double.fail(.upload, times: 1, with: .refuse(status, words))
             try await writer.apply(Self.put("a", "1"), through: stage)
             #expect(try sandbox.entry("a") == .text("1"))
-            #expect(try sandbox.names(".syncd/stage/\(stage)") == [])
+            try await Patience.until("the stage is empty") {
+                try sandbox.names(".syncd/stage/\(stage)") == []
+            }
         }
     }
 
@@ -124,21 +127,49 @@ struct E2BBulkTests {
         }
     }
 
-    @Test func `a file that nobody answers ends up alone`() async throws {
+    @Test func `files whose upload nobody answered go by themselves the next time`() async throws {
         try await E2BSandbox.with { sandbox in
             let writer = try await sandbox.entered()
-            // From 64 files down to one, whatever is beside it.
-            for _ in 0..<6 {
-                sandbox.double.fail(.upload, times: 1, with: .late)
-                let error = try await failure {
-                    try await writer.apply(Self.put("a", "1"), through: stage)
-                }
-                #expect(error.code == "no-answer")
+            sandbox.double.fail(.upload, times: 1, with: .late)
+            let error = try await failure {
+                try await writer.apply(Self.put("poison", "1"), through: stage)
             }
+            #expect(error.code == "no-answer")
+            // Beside a request that is on its way it does not wait, and takes nobody along.
+            sandbox.double.fail(.upload, times: 1, with: .hold)
+            let other = Task { try await writer.apply(Self.put("other", "1"), through: stage) }
+            try await Patience.until("the other one is held") { sandbox.double.heldCount == 1 }
+            try await writer.apply(Self.put("poison", "2"), through: stage)
+            #expect(try sandbox.entry("poison") == .text("2"))
+            sandbox.double.release()
+            _ = try await other.value
+        }
+    }
+
+    @Test func `without metadata every file goes by itself`() async throws {
+        try await E2BSandbox.with { sandbox in
+            sandbox.double.forgetMetadata()
+            let writer = try await sandbox.entered()
             let before = sandbox.double.count(.upload)
-            try await Self.refill(sandbox, writer, ["b": "1", "c": "2", "d": "3"])
-            // One alone, then two together.
+            try await writer.apply(Self.put("a", "1"), through: stage)
             #expect(sandbox.double.count(.upload) == before + 2)
+            try await writer.apply(Self.put("b", "1"), through: stage)
+            #expect(sandbox.double.count(.upload) == before + 3)
+            for path in ["a", "b"] { #expect(try sandbox.entry(path) == .text("1")) }
+        }
+    }
+
+    @Test func `one file that is refused keeps none of the others`() async throws {
+        try await E2BSandbox.with { sandbox in
+            let writer = try await sandbox.entered()
+            sandbox.double.fail(.upload, times: 1, with: .hold)
+            sandbox.double.fail(.upload, times: 1, with: .refuse(413, "too large"))
+            let texts = ["a": "1", "b": "2", "c": "3", "d": "4"]
+            try await Self.refill(sandbox, writer, texts, isHeld: false)
+            for (path, text) in texts { #expect(try sandbox.entry(path) == .text(text)) }
+            try await Patience.until("the stage is empty") {
+                try sandbox.names(".syncd/stage/\(stage)") == []
+            }
         }
     }
 

@@ -199,7 +199,7 @@ package struct SandboxModel {
             files[edit.path] = edit.change
         }
         let drift = drifts.removeValue(forKey: edit.path)
-        return .success(edit.isRefresh ? nil : drift)
+        return .success(edit.looksForDrift ? drift : nil)
     }
 
     /// Somebody else changes a file.

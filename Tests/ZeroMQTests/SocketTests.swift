@@ -147,9 +147,9 @@ import Testing
         }
         #expect(outOfTurn?.code == .outOfTurn)
         let badOption = #expect(throws: ZeroMQError.self) {
-            _ = try Socket(.router, in: context, options: [.heartbeatTimeToLive(.seconds(10_000))])
+            _ = try Socket(.router, in: context, options: [.tcpKeepaliveCount(-5)])
         }
-        #expect(badOption?.message.contains("ZMQ_HEARTBEAT_TTL") == true)
+        #expect(badOption?.message.contains("ZMQ_TCP_KEEPALIVE_CNT") == true)
     }
 
     @Test func `a closed socket throws instead of crashing`() throws {
@@ -174,8 +174,9 @@ import Testing
             options: [
                 .linger(.milliseconds(10)), .sendHighWaterMark(16), .receiveHighWaterMark(16),
                 .frameBytesMax(1 << 20), .frameBytesMax(nil), .routerMandatory(true),
-                .immediate(true), .zapDomain("syncd"), .heartbeatInterval(.seconds(1)),
-                .heartbeatTimeout(.seconds(3)), .heartbeatTimeToLive(.seconds(3)), .backlog(1024),
+                .immediate(true), .zapDomain("syncd"), .tcpKeepalive(true),
+                .tcpKeepaliveIdle(.seconds(1)), .tcpKeepaliveInterval(.seconds(1)),
+                .tcpKeepaliveCount(3), .backlog(1024),
                 .reconnectInterval(.milliseconds(100)), .reconnectIntervalMax(.seconds(2)),
                 .handshakeInterval(.seconds(10)), .connectTimeout(.seconds(5)),
                 .tcpRetransmitMax(.seconds(10)), .ipv6(true),

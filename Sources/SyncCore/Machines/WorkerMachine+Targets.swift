@@ -41,7 +41,7 @@ extension WorkerMachine {
                 behind[target.url, default: []].append(next.id)
             } else {
                 flights[step] = Flight(path: edit.path)
-                if target.isBeingFilled { edit.isRefresh = true }
+                if target.isBeingFilled { edit.isIntoFilling = true }
                 directives.append(
                     .write(
                         next.id, target.url, edit,

@@ -74,9 +74,12 @@ package struct SandboxEdit: Sendable {
     package let sequence: EditSequence
     /// The store's version, likewise.
     package let version: Version
-    /// Whether it is part of a refill, or goes into a sandbox that is being filled: that becomes
-    /// what the store says, whatever stands there, and nobody looks for drift.
-    package var isRefresh: Bool
+    /// Whether it is part of a refill, which many others are as well.
+    package let isRefresh: Bool
+    /// Whether it goes into a sandbox that is being filled.
+    package var isIntoFilling = false
+    /// A sandbox that is being filled becomes what the store says, whatever stands there.
+    package var looksForDrift: Bool { !isRefresh && !isIntoFilling }
 
     /// Describes a write.
     package init(

@@ -23,6 +23,7 @@ final class E2BBulk: Sendable {
 
     private struct Item {
         let number: Int
+        let path: EditPath
         let stage: E2BStage
         let content: Content
         let done: CheckedContinuation<Answer, Never>
@@ -32,9 +33,9 @@ final class E2BBulk: Sendable {
         var isSending = false
         var waiting: [Item] = []
         var lastNumber = 0
-        /// Halved by a request without an answer, doubled by one that was done: so a line that is
-        /// slow gets shorter requests, and a file that nobody answers ends up alone.
-        var filesMax = E2BBulk.filesMax
+        /// Files whose request got no answer: they go by themselves, because one that nobody
+        /// answers must not take others along again and again.
+        var apart: Set<EditPath> = []
         /// Whether this sandbox answers uploads of several files as no such thing.
         var isOff = false
     }
@@ -46,6 +47,8 @@ final class E2BBulk: Sendable {
     private static let filesMax = 64
     /// Bytes of a file; a larger one goes by itself.
     private static let fileBytesMax = 64 << 10
+    /// Files that are remembered as better alone.
+    private static let apartMax = 1_000
     /// Bytes in a request.
     private static let bytesMax = 1 << 20
 
@@ -57,22 +60,32 @@ final class E2BBulk: Sendable {
     /// Uploads a file into a stage.
     ///
     /// One that waits ends with its task; what is on its way is answered within its deadline.
-    func upload(_ content: Content, into stage: E2BStage) async -> Answer {
+    func upload(
+        _ content: Content, for path: EditPath, into stage: E2BStage
+    ) async -> Answer {
         let number: Int? = state.withLock { state in
             if state.isOff || content.count > Self.fileBytesMax { return nil }
+            if state.apart.contains(path) { return nil }
             state.lastNumber += 1
             return state.lastNumber
         }
         guard let number else { return .alone }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { done in
-                let item = Item(number: number, stage: stage, content: content, done: done)
-                let isFirst = state.withLock { state in
+                let item = Item(
+                    number: number, path: path, stage: stage, content: content, done: done)
+                let isFirst: Bool? = state.withLock { state in
+                    // The handler has run already, and has found nothing.
+                    if Task.isCancelled { return nil }
                     state.waiting.append(item)
                     defer { state.isSending = true }
                     return !state.isSending
                 }
-                if isFirst { Task { await self.sendAll() } }
+                switch isFirst {
+                case nil: done.resume(returning: .failed(Self.ended))
+                case true?: Task { await self.sendAll() }
+                case false?: break
+                }
             }
         } onCancel: {
             let item = state.withLock { state in
@@ -96,7 +109,7 @@ final class E2BBulk: Sendable {
         state.withLock { state in
             var count = 0
             var bytes = 0
-            for item in state.waiting.prefix(state.filesMax) {
+            for item in state.waiting.prefix(Self.filesMax) {
                 bytes += item.content.count
                 if count > 0, bytes > Self.bytesMax { break }
                 count += 1
@@ -124,7 +137,7 @@ final class E2BBulk: Sendable {
             for item in items { item.done.resume(returning: .failed(error)) }
             return
         }
-        let answer = answer(to: result, form)
+        let answer = answer(to: result, form, of: items)
         for (item, place) in zip(items, staged) {
             item.done.resume(returning: answer ?? .written(place))
         }
@@ -132,18 +145,20 @@ final class E2BBulk: Sendable {
     }
 
     /// What became of all files alike; nil when they are written.
-    private func answer(to result: Result<E2BReply, E2BLoss>, _ form: E2BForm) -> Answer? {
+    private func answer(
+        to result: Result<E2BReply, E2BLoss>, _ form: E2BForm, of items: [Item]
+    ) -> Answer? {
         switch result {
         case .failure:
-            state.withLock { $0.filesMax = max(1, $0.filesMax / 2) }
+            state.withLock { state in
+                if state.apart.count >= Self.apartMax { state.apart = [] }
+                state.apart.formUnion(items.map(\.path))
+            }
             return .not(result)
         case .success(let reply) where reply.isSuccess:
-            let isWritten = form.isWritten(reply)
-            state.withLock { state in
-                state.filesMax = min(Self.filesMax, state.filesMax * 2)
-                if !isWritten { state.isOff = true }
-            }
-            return isWritten ? nil : .alone
+            if form.isWritten(reply) { return nil }
+            state.withLock { $0.isOff = true }
+            return .alone
         case .success(let reply):
             return E2BFailure.isOfOneFile(reply) ? .alone : .not(result)
         }
@@ -158,8 +173,15 @@ final class E2BBulk: Sendable {
         }
     }
 
+    /// Removes what lies there; what is left when that fails is removed with its stage.
     private func discard(_ staged: [E2BStage.Staged]) {
-        Task { [envd] in for one in staged { await envd.discard(one.path) } }
+        Task { [envd] in
+            do throws(SandboxError) {
+                for one in staged { try await envd.remove(one.path) }
+            } catch {
+                // A sandbox that does not answer is not asked for each file.
+            }
+        }
     }
 }
 

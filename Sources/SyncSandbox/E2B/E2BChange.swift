@@ -21,6 +21,10 @@ struct E2BChange: Sendable {
     private static let clearedRoundsMax = 10
     private static let settleWaitFactorMax = 20
     private static let retryAfterMax: Duration = .seconds(30)
+    /// Codes that a look at a file may meet because of this file.
+    private static let ownCodes: Set<String> = [
+        "EACCES", "EPERM", "ENAMETOOLONG", "EXDEV", "e2b-400", "e2b-413",
+    ]
     /// Code of an upload that vanished from the stage before it was moved into place.
     private static let clearedCode = "stage-cleared"
 
@@ -74,21 +78,23 @@ struct E2BChange: Sendable {
 
     /// What of somebody else's stands there; thrown when it is to stay.
     ///
-    /// A look that fails is none when the file is written over all the same, and this try's failure
-    /// otherwise, never that of the whole sandbox.
+    /// A look that fails is none when the file is written over all the same. Otherwise what may be
+    /// this file's fault alone is this try's failure, not that of the whole sandbox.
     private func drift(
         of look: () async throws(SandboxError) -> E2BEntry?
     ) async throws(SandboxError) -> Drift? {
         let policy = envd.configuration.drift
-        guard policy.looks, !edit.isRefresh, drifts.keepsMetadata else { return nil }
+        guard policy.looks, edit.looksForDrift, drifts.keepsMetadata else { return nil }
         let found: Drift?
         do throws(SandboxError) {
             guard let entry = try await look() else { return nil }
             found = try await envd.drift(of: entry, at: target, edit.path)
         } catch {
             guard policy == .keep else { return nil }
-            throw SandboxError(
-                .attempt, code: error.code, error.message, retryAfter: error.retryAfter)
+            guard error.failureClass == .target, Self.ownCodes.contains(error.code) else {
+                throw error
+            }
+            throw SandboxError(.attempt, code: error.code, error.message)
         }
         if let found, policy == .keep {
             throw .drifted(edit.path, found, in: "sandbox '\(envd.place.sandbox)' of E2B")
@@ -101,7 +107,7 @@ struct E2BChange: Sendable {
     /// - Returns: Where it lies; nil when it is to be uploaded by itself.
     private func gathered(_ content: Content) async throws(SandboxError) -> E2BStage.Staged? {
         guard edit.isRefresh, !envd.configuration.drift.looks else { return nil }
-        switch await bulk.upload(content, into: stage) {
+        switch await bulk.upload(content, for: edit.path, into: stage) {
         case .written(let staged): return staged
         case .alone: return nil
         case .not(.success(let reply)): throw envd.failure(reply, "write", subject)

@@ -66,6 +66,7 @@ package final class E2BDouble: Sendable {
         var moves: [String] = []
         var limitedCount = 0
         var ratePerSecond: Int?
+        var keepsMetadata = true
         var recent: [ContinuousClock.Instant] = []
     }
 
@@ -225,6 +226,9 @@ extension E2BDouble {
             $0.rules.append(Rule(kind: kind, count: times, fault: fault, path: path))
         }
     }
+
+    /// From now on files are on a file system without extended attributes.
+    package func forgetMetadata() { state.withLock { $0.keepsMetadata = false } }
 
     /// Ends all faults that are set.
     package func mend() { state.withLock { $0.rules = [] } }

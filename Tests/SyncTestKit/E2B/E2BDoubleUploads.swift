@@ -117,6 +117,7 @@ extension E2BDouble {
             let key = String(name.lowercased().dropFirst("x-metadata-".count))
             if words[key] == nil { words[key] = value }
         }
+        if !state.withLock({ $0.keepsMetadata }) { words = [:] }
         metadata.set(words, of: opened.descriptor)
         let name = opened.path.split(separator: "/").last.map(String.init) ?? ""
         var reply = E2BDoubleReply.json(
