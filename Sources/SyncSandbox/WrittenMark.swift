@@ -7,7 +7,8 @@ internal import SyncCore
 /// It is an extended attribute, and stays with the file: a program that writes into the file
 /// changes size or time, one that puts another file in its place leaves no mark, or that of another
 /// path. As in git's index, a change of the same size within one tick of the kernel's clock (some
-/// milliseconds) is not seen.
+/// milliseconds) is not seen. A file of the same time that is shorter is one that a loss of power
+/// has torn: nobody's work.
 struct WrittenMark: Equatable {
     /// In bytes.
     let size: Int64
@@ -19,11 +20,10 @@ struct WrittenMark: Equatable {
     private static let name = "user.syncd"
     private static let bytesMax = 128
 
-    private func words(for path: EditPath) -> (content: String, path: String) {
-        (
-            "\(size) \(seconds).\(nanoseconds)",
-            Hexadecimal.digits(of: StableHash.hash(path.text))
-        )
+    private var time: String { "\(seconds).\(nanoseconds)" }
+
+    private static func word(for path: EditPath) -> String {
+        Hexadecimal.digits(of: StableHash.hash(path.text))
     }
 
     /// Notes it at a file that has just been written.
@@ -31,8 +31,8 @@ struct WrittenMark: Equatable {
     /// - Returns: False where the file system, or the system, has no such attributes.
     static func put(on file: borrowing FileDescriptor, for path: EditPath) throws(Errno) -> Bool {
         do throws(Errno) {
-            let words = try file.mark().words(for: path)
-            try file.setAttribute(name, to: "\(words.content) \(words.path)")
+            let mark = try file.mark()
+            try file.setAttribute(name, to: "\(mark.size) \(mark.time) \(word(for: path))")
             return true
         } catch {
             guard [ENOTSUP, ENOSYS, EPERM, EACCES].contains(error.number) else { throw error }
@@ -54,11 +54,13 @@ struct WrittenMark: Equatable {
             default: throw error
             }
         }
-        let words = try file.mark().words(for: path)
-        guard let noted, noted.suffix(words.path.utf8.count).elementsEqual(words.path.utf8) else {
+        let words = noted?.split(separator: UInt8(ascii: " ")) ?? []
+        guard words.count == 3, words[2].elementsEqual(word(for: path).utf8) else {
             return .foreign
         }
-        return noted.elementsEqual("\(words.content) \(words.path)".utf8) ? nil : .changed
+        let mark = try file.mark()
+        let size = Int64(String(decoding: words[0], as: UTF8.self)) ?? 0
+        return words[1].elementsEqual(mark.time.utf8) && mark.size <= size ? nil : .changed
     }
 }
 

@@ -4,7 +4,9 @@ import SyncCore
 /// project gets two.
 ///
 /// A project counts as waiting as long as the same file of it could go at once, if only the worker
-/// took more (``CoordinatorMachine/nextInLine``), after every pass of the coordinator.
+/// took more (``CoordinatorMachine/nextInLine``), after every pass of the coordinator, and as long
+/// as no other worker is given one of its files: that one took what all share, a sandbox's
+/// credit, a rate, or room to read contents back.
 struct FairnessBook {
     private struct Line {
         let entry: ReadyEntry
@@ -27,13 +29,14 @@ struct FairnessBook {
         given: [Incarnation: [ProjectName]], waiting: [Incarnation: [ProjectName: ReadyEntry]]
     ) -> String? {
         if lines.isEmpty, waiting.isEmpty { return nil }
+        let served = Set(given.values.joined())
         var flaw: String?
         var next: [Incarnation: [ProjectName: Line]] = [:]
         for (incarnation, entries) in waiting {
             for (project, entry) in entries {
                 var line = Line(entry: entry)
                 if let before = lines[incarnation]?[project], before.entry == entry {
-                    line.passers = before.passers
+                    line.passers = served.contains(project) ? [] : before.passers
                     for other in given[incarnation] ?? [] where other != project {
                         if !line.passers.insert(other).inserted {
                             flaw =

@@ -52,13 +52,18 @@ extension SimulatedCluster {
         else { return }
         let isVisible = handout.targets.allSatisfy { outcome.targets[$0.url] == .visible }
         let attached = disk.projects[handout.file.project]?.targets.filter(\.isAttached) ?? []
-        // Attached or filled anew since: there it is still to be written.
-        let isAll = attached.allSatisfy { target in
-            !target.needsRefresh
-                && handout.targets.contains {
-                    $0.url == target.url && $0.generation == target.generation
-                }
+        // Attached, detached or filled anew since: the end waits for another turn.
+        let isSame = handout.targets.allSatisfy { target in
+            attached.contains { $0.url == target.url }
         }
+        let isAll =
+            isSame
+            && attached.allSatisfy { target in
+                !target.needsRefresh
+                    && handout.targets.contains {
+                        $0.url == target.url && $0.generation == target.generation
+                    }
+            }
         if isVisible, isAll {
             violate(
                 .oneEnd,

@@ -169,9 +169,6 @@ extension SimulatedCluster {
     /// The generation that the journal has of a target.
     private func generation(of url: TargetURL) -> UInt64 { record(of: url)?.generation ?? 1 }
 
-    /// Whether the journal knows that the present filling of a target is marked.
-    func isMarked(_ url: TargetURL) -> Bool { record(of: url)?.isMarked ?? false }
-
     /// A target as the journal has it.
     func record(of url: TargetURL) -> TargetRecord? {
         disk.projects.values.lazy.flatMap(\.targets).first { $0.url == url }

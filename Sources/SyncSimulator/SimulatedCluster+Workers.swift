@@ -211,7 +211,10 @@ extension SimulatedCluster {
                         end(.failure(Self.leaseOver))
                         return
                     }
-                    let isFirst = !isMarked(url)
+                    let known = record(of: url)
+                    let isFirst =
+                        known?.generation == preparation.marker.generation
+                        && known?.isMarked == false
                     withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
                 }
                 revokeAndEnter(preparation, process, end)

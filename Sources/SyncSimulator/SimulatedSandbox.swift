@@ -19,6 +19,8 @@ struct SimulatedSandbox {
     private(set) var stages: [StageName: Bool] = [:]
     /// Generation that it had when it was wiped, rolled back or lost files; nil when it is whole.
     private(set) var lostGeneration: UInt64?
+    /// Whose filling that was: fillings of another journal count anew.
+    private var lostJournal: JournalID?
     /// How often that happened.
     private(set) var losses = 0
     private var image: (files: [EditPath: File], marker: SandboxMarker?, stages: [StageName: Bool])?
@@ -41,8 +43,6 @@ struct SimulatedSandbox {
 
     /// What programs in the sandbox have done to files.
     private(set) var drifts: [EditPath: Drift] = [:]
-    /// Files that a loss of power has torn: nobody's work, although they look like it.
-    private(set) var torn: Set<EditPath> = []
     /// What programs have done stays before this, and edits of these files fail.
     var keepsDriftUntil: Nanoseconds = 0
 
@@ -56,15 +56,16 @@ struct SimulatedSandbox {
 
     /// A filling is marked.
     ///
-    /// - Parameter isFirst: Whether the journal does not know it as marked: then nothing counts yet
-    ///   as written in it, and all is written after this.
+    /// - Parameter isFirst: Whether the journal knows this filling and does not know it as marked:
+    ///   then nothing counts yet as written in it, and all is written after this. After an adoption
+    ///   it may be one with a lower number.
     mutating func mark(_ marker: SandboxMarker, isFirst: Bool) {
         if let old = self.marker, old.generation != marker.generation || old != marker {
             image = (files, old, stages)
         }
         self.marker = marker
         if let lost = lostGeneration,
-            marker.generation > lost || (isFirst && marker.generation == lost)
+            marker.journal != lostJournal || marker.generation > lost || isFirst
         {
             lostGeneration = nil
         }
@@ -92,9 +93,7 @@ struct SimulatedSandbox {
         _ edit: SandboxEdit, through stage: StageName
     ) -> Result<Drift?, SandboxError> {
         guard stands(stage) else { return .failure(Self.revoked) }
-        let isTorn = torn.contains(edit.path)
-        let found = drifts[edit.path] ?? (isTorn ? .changed : nil)
-        let drift = edit.looksForDrift ? found : nil
+        let drift = edit.looksForDrift ? drifts[edit.path] : nil
         switch edit.change {
         case .delete: break
         case .put:
@@ -108,7 +107,6 @@ struct SimulatedSandbox {
         }
         files[edit.path] = File(change: edit.change, sequence: edit.sequence)
         drifts[edit.path] = nil
-        torn.remove(edit.path)
         return .success(drift)
     }
 
@@ -127,10 +125,9 @@ struct SimulatedSandbox {
 
     /// It comes back empty.
     mutating func wipe() {
-        let lost = marker?.generation
+        let lost = marker
         files = [:]
         drifts = [:]
-        torn = []
         marker = nil
         stages = [:]
         lose(lost)
@@ -142,9 +139,8 @@ struct SimulatedSandbox {
             wipe()
             return
         }
-        let lost = marker?.generation
+        let lost = marker
         (files, marker, stages) = image
-        torn = []
         lose(lost)
     }
 
@@ -152,15 +148,17 @@ struct SimulatedSandbox {
     mutating func losePower(_ chance: inout Chance) {
         for path in files.keys.sorted() where chance.happens(perMille: 300) {
             files[path] = nil
-            torn.insert(path)
         }
-        lose(marker?.generation)
+        lose(marker)
     }
 
     /// Notes which filling is not whole any more; one that was not marked had nothing to lose.
-    private mutating func lose(_ generation: UInt64?) {
+    private mutating func lose(_ lost: SandboxMarker?) {
         losses += 1
+        guard let lost else { return }
         // Rolled back twice, it has lost what the journal's filling held, not the older one only.
-        if let generation { lostGeneration = max(lostGeneration ?? 0, generation) }
+        let before = lost.journal == lostJournal ? lostGeneration : nil
+        lostGeneration = max(before ?? 0, lost.generation)
+        lostJournal = lost.journal
     }
 }

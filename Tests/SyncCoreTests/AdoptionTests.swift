@@ -222,6 +222,34 @@ import Testing
         #expect(cluster.text("g") == "newest")
     }
 
+    // Found by the simulator: seed 5001041.
+    @Test func `who waits for an edit that ends with the adoption is told`() throws {
+        let cluster = try restored { cluster in
+            for worker in cluster.workers { worker.holdsSteps = true }
+            cluster.push(MachineCluster.put("g", "old"), number: 2)
+            cluster.push(MachineCluster.put("g", "new"), number: 3)
+        }
+        let project = MachineCluster.project
+        func waiter(_ number: UInt64) -> ClientRoute {
+            cluster.request(
+                .wait(project: project, EditID(producer: MachineCluster.producer(), number: number))
+            )
+        }
+        let (older, newer) = (waiter(2), waiter(3))
+        for worker in cluster.workers { worker.holdsSteps = false }
+        cluster.advance(by: .seconds(5))
+        let told = cluster.journal.events.filter { $0.path == MachineCluster.path("g") }
+        #expect(told.contains { $0.id?.number == 2 && $0.kind == .superseded })
+        for (route, kind) in [(older, EventKind.superseded), (newer, .synced)] {
+            let answers = cluster.answers(to: route)
+            guard case .end(_, _, let end)? = answers.first, answers.count == 1 else {
+                Issue.record("\(answers)")
+                continue
+            }
+            #expect(end.kind == kind)
+        }
+    }
+
     // Found by the simulator: seeds 200506, 202705, 203183, 204058.
     @Test func `nobody keeps over an adoption what the lost part had given to another`() throws {
         var former: MachineCluster.WorkerNode?

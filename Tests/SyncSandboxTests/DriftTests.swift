@@ -105,6 +105,19 @@ struct DriftTests {
         #expect(try await writer.apply(SandboxConformance.delete("same"), through: stage) == nil)
     }
 
+    @Test func `a file that a loss of power has torn is nobody's work`() async throws {
+        let sandbox = try LocalSandbox()
+        defer { sandbox.remove() }
+        let writer = try await sandbox.entered(drift: .keep)
+        try await writer.apply(put("a", "12345"), through: stage)
+        var status = stat()
+        #expect(stat(sandbox.path + "/a", &status) == 0)
+        #expect(truncate(sandbox.path + "/a", 0) == 0)
+        var times = [status.st_atim, status.st_mtim]
+        #expect(utimensat(AT_FDCWD, sandbox.path + "/a", &times, 0) == 0)
+        #expect(try await writer.apply(put("a", "2"), through: stage) == nil)
+    }
+
     @Test func `what another worker wrote is no drift, nor are bits and owners`() async throws {
         let sandbox = try LocalSandbox()
         defer { sandbox.remove() }

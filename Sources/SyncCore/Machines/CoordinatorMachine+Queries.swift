@@ -49,10 +49,14 @@ extension CoordinatorMachine {
 
     /// Tells whoever waits that edits have ended.
     mutating func tellEnds(_ done: Turn) {
+        // An edit that goes on under another sequence has not ended.
+        var renumbered: Set<EditID> = []
+        if done.isAdopting {
+            renumbered.formUnion(done.events.filter { $0.kind == .accepted }.compactMap(\.id))
+        }
         for event in done.events {
             guard let end = EditEnd(event), let id = event.id else { continue }
-            // An edit that goes on under another sequence has not ended.
-            if done.isAdopting, event.kind == .superseded { continue }
+            if event.kind == .superseded, renumbered.contains(id) { continue }
             let key = ProducerKey(project: event.project, producer: id.producer)
             guard let routes = endWaiters[key]?.removeValue(forKey: id.number) else { continue }
             if endWaiters[key]?.isEmpty ?? false { endWaiters[key] = nil }
