@@ -115,6 +115,14 @@ package struct Scenario: Sendable {
         if chance.happens(perMille: 150) {
             settings.editsPerSecond["local"] = chance.pick([40, 150, 500]) ?? 40
         }
+        if chance.happens(perMille: 350) { holdsOff(&chance) }
+    }
+
+    /// A single edit over another one counts as load.
+    private mutating func holdsOff(_ chance: inout Chance) {
+        settings.holdOffEditsMin = chance.pick([1, 1, 3]) ?? 1
+        settings.holdOffWait = .milliseconds(chance.between(20, 300))
+        settings.holdOffWaitMax = .milliseconds(chance.between(300, 2_000))
     }
 
     private mutating func floods(_ chance: inout Chance) {

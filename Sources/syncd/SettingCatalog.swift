@@ -164,6 +164,21 @@ enum SettingCatalog {
             "target-assignments", .count, 1...65_536, "files in hand per sandbox",
             \.settings.targetAssignmentsMax),
         Limit(
+            "remote-target-assignments", .count, 1...65_536,
+            "likewise per sandbox that is reached over a network",
+            \.settings.remoteTargetAssignmentsMax),
+        Limit(
+            "hold-off-edits", .count, 1...100_000,
+            "edits of a turn over others: so many hold the files of their project off",
+            \.settings.holdOffEditsMin),
+        Limit(
+            "hold-off-ms", .milliseconds, 0...60_000,
+            "how long a file that is held off waits after it was handed over, at first",
+            \.settings.holdOffWait),
+        Limit(
+            "hold-off-max-ms", .milliseconds, 0...60_000, "likewise at most",
+            \.settings.holdOffWaitMax),
+        Limit(
             "shared-target-assignments", .count, 1...65_536,
             "likewise per worker, of a flood beside a quiet project",
             \.settings.sharedTargetAssignmentsMax),

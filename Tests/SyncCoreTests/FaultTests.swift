@@ -171,7 +171,9 @@ import Testing
     // MARK: Credit
 
     @Test func `workers share a target's credit`() throws {
-        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        var settings = CoordinatorSettings()
+        settings.targetAssignmentsMax = 32
+        let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
         let first = try cluster.addWorker("a")
         let second = try cluster.addWorker("b")
         first.holdsSteps = true

@@ -242,7 +242,10 @@ import Testing
     }
 
     @Test func `a quiet project that lags because of a flood is held up by nobody`() throws {
+        var settings = CoordinatorSettings()
+        settings.targetAssignmentsMax = 32
         let cluster = try MachineCluster(
+            settings: settings,
             marked: [MachineCluster.project, MachineCluster.name("flood")])
         let worker = try cluster.addWorker("w")
         worker.holdsSteps = true

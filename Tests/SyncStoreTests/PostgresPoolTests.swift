@@ -40,6 +40,16 @@ struct PostgresPoolTests {
         return holder
     }
 
+    @Test func `a call whose batch has no time left says so`() async throws {
+        let pool = try Self.pool { _ in }
+        let error = await #expect(throws: PostgresFailure.self) {
+            try await pool.run(until: .now - .seconds(1)) { _, _ throws(PostgresFailure) in }
+        }
+        #expect(error?.kind == .unavailable)
+        #expect(error?.message.contains("The time for this batch") == true)
+        await pool.close()
+    }
+
     @Test func `a call that was given up while it waited is not sent and harms no session`()
         async throws
     {

@@ -16,10 +16,10 @@ extension PostgresServer {
 
 extension PostgresLimits {
     /// For calls that are not about waiting: a loaded machine gives a session's thread its turn
-    /// late.
+    /// late, so a call and a batch have minutes.
     static var tested: PostgresLimits {
         var limits = PostgresLimits()
-        limits.sessionWait = Patience.stretched(limits.sessionWait)
+        limits.sessionWait = Patience.stretched(.seconds(120))
         return limits
     }
 }

@@ -18,7 +18,7 @@ package struct AssignmentID: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// As text, for people and logs.
-    package var description: String { "\(epoch)-\(serial)" }
+    package var description: String { Hexadecimal.digits(of: epoch.bits) + "-" + String(serial) }
 }
 
 /// A target as an assignment names it, with what must be done there before the first write.

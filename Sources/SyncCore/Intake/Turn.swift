@@ -117,6 +117,8 @@ struct Turn: Sendable {
     var transaction: JournalTransaction
     var pendingFiles = 0
     var pendingBytes = 0
+    /// Edits that replaced one that was waiting or in hand, by project.
+    var replacing: [ProjectName: Int] = [:]
 
     init(number: UInt64, header: JournalHeader, time: Timestamp) {
         self.number = number

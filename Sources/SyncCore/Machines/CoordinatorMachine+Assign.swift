@@ -179,10 +179,11 @@ extension CoordinatorMachine {
     func hasTargetCredit(_ project: ProjectName) -> Bool {
         // A loop, and no closure: one that captures the machine copies it.
         guard let record = projects[project] else { return true }
-        let share = active.floods.contains(project) ? floodShare : settings.targetAssignmentsMax
+        let share = active.floods.contains(project) ? floodShare : Int.max
         for target in record.targets where target.isAttached {
             let isReady = target.isMarked && !target.revokesOthers
-            let isFree = targetCredit[target.url] ?? 0 < (isReady ? share : 1)
+            let most = isReady ? min(share, settings.assignmentsMax(of: target.url)) : 1
+            let isFree = targetCredit[target.url] ?? 0 < most
             if !isFree, board.isWell(target.url) { return false }
         }
         return true
@@ -220,7 +221,7 @@ extension CoordinatorMachine {
         let rival = files[other]
         if rival.inHand != nil { return true }
         switch rival.phase {
-        case .ready, .blocked, .loading: return rival.queueSequence < slot.queueSequence
+        case .ready, .heldOff, .blocked, .loading: return rival.queueSequence < slot.queueSequence
         case .rest, .delayed, .parked, .inHand, .failed, .ending: return false
         }
     }
@@ -251,6 +252,7 @@ extension CoordinatorMachine {
                     sequence: row.sequence, file: slot.key, change: change ?? .delete,
                     expectedVersion: row.expectedVersion, id: row.id, acceptedAt: row.acceptedAt))
             spill(index)
+            holdOffs.handOver(slot.key, at: now)
         }
         active.note(slot.key.project, at: now)
         for target in wanted { rates[target.scheme]?.take(at: now) }

@@ -44,6 +44,7 @@ extension CoordinatorMachine {
 
     /// Finds out where a file stands and queues it there; older queue entries become void.
     mutating func requeue(_ index: FileIndex, at now: Instant) {
+        if staysHeldOff(index, at: now) { return }
         unpark(index)
         if files[index].phase == .loading { forgetReadBack(index) }
         files[index].stamp &+= 1
@@ -72,6 +73,10 @@ extension CoordinatorMachine {
             delayed.insert(
                 DelayedEntry(dueAt: dueAt, index: index, stamp: files[index].stamp))
             if slot.trouble.value.shapeSince != nil { shaped.insert(index) }
+        case .heldOff:
+            guard let dueAt = standing.dueAt else { break }
+            delayed.insert(
+                DelayedEntry(dueAt: dueAt, index: index, stamp: files[index].stamp))
         case .parked: park(index)
         case .ending: inbox.append(.settle(index))
         case .rest, .blocked, .loading, .inHand, .failed: break
@@ -102,7 +107,37 @@ extension CoordinatorMachine {
         var dueAt = slot.trouble.value.dueAt ?? now
         // A wait that every open target asked for holds for any edit, the newest too (trace B1).
         if let held = held.at { dueAt = max(dueAt, held) }
-        return dueAt > now ? (.delayed, dueAt) : (.ready, nil)
+        if dueAt > now { return (.delayed, dueAt) }
+        if slot.isEditWaiting, let until = holdOffs.heldUntil(slot.key), until > now {
+            return (.heldOff, until)
+        }
+        return (.ready, nil)
+    }
+
+    /// Whether a file that is held off is so after a newer edit, too: then its entry stays, and
+    /// with it whoever waits behind the file.
+    private func staysHeldOff(_ index: FileIndex, at now: Instant) -> Bool {
+        let slot = files[index]
+        guard slot.phase == .heldOff, slot.isPending else { return false }
+        return standing(of: slot, at: now).phase == .heldOff
+    }
+
+    /// Holds files of a project off whose turn was full of edits that replaced others.
+    mutating func noteHoldOffs(_ done: Turn, at now: Instant) {
+        for (project, count) in done.replacing where count >= settings.holdOffEditsMin {
+            holdOffs.load(
+                project, at: now, first: settings.holdOffWait, most: settings.holdOffWaitMax)
+        }
+    }
+
+    /// Lets the files of projects go whose load is over; not while the disk has a turn.
+    mutating func endHoldOffs(at now: Instant) {
+        guard turn == nil, !holdOffs.isEmpty else { return }
+        for project in holdOffs.end(at: now) {
+            for index in (openFiles[project] ?? []).sorted() where files[index].phase == .heldOff {
+                requeue(index, at: now)
+            }
+        }
     }
 
     /// Where a file is to be written: its newest edit, or what the store holds.
@@ -151,10 +186,16 @@ extension CoordinatorMachine {
         while let entry = delayed.min, entry.dueAt <= now {
             delayed.removeMin()
             let slot = files[entry.index]
-            guard slot.stamp == entry.stamp, slot.phase == .delayed, !slot.isStaged else {
-                continue
+            guard slot.stamp == entry.stamp else { continue }
+            switch slot.phase {
+            case .delayed where !slot.isStaged: requeue(entry.index, at: now)
+            case .heldOff:
+                // The wait may have grown: what is staged is looked at again when it comes back.
+                files[entry.index].phase = .rest
+                if !slot.isStaged { requeue(entry.index, at: now) }
+            case .rest, .ready, .blocked, .delayed, .parked, .loading, .inHand, .failed, .ending:
+                break
             }
-            requeue(entry.index, at: now)
         }
     }
 

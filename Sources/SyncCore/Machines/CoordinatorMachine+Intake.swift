@@ -262,6 +262,7 @@ extension CoordinatorMachine {
         slot.trouble = .none
         turn.files[index] = slot
         turn.pendingFiles += isNew ? 1 : 0
+        if !isNew { turn.replacing[slot.key.project, default: 0] += 1 }
         turn.pendingBytes += edit.change.byteCount
     }
 }

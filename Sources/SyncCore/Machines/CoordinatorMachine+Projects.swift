@@ -172,7 +172,7 @@ extension CoordinatorMachine {
         answer(flushes.listed(target, of: project, through: nil))
         for index in openFiles[project] ?? [] where !files[index].isStaged {
             switch files[index].phase {
-            case .ready, .delayed, .parked, .blocked, .loading: requeue(index, at: now)
+            case .ready, .delayed, .heldOff, .parked, .blocked, .loading: requeue(index, at: now)
             case .rest, .inHand, .failed, .ending: break
             }
         }

@@ -111,7 +111,8 @@ extension QueueReport.Counts {
         case .delayed: "retrying"
         case .parked: "parked"
         case .blocked: "blocked"
-        case .rest, .ready, .loading, .ending: slot.row == nil ? "refreshing" : "waiting"
+        case .rest, .ready, .heldOff, .loading, .ending:
+            slot.row == nil ? "refreshing" : "waiting"
         }
     }
 
@@ -122,7 +123,7 @@ extension QueueReport.Counts {
         case .delayed: retrying += 1
         case .parked: parked += 1
         case .blocked: blocked += 1
-        case .rest, .ready, .loading, .ending:
+        case .rest, .ready, .heldOff, .loading, .ending:
             if slot.row == nil { refreshing += 1 } else { waiting += 1 }
         }
     }

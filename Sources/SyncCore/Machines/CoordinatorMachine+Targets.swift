@@ -6,9 +6,11 @@ extension CoordinatorMachine {
         guard let project = targetOwners[target], isAttached(target, to: project) else { return }
         board.fail(target, cause: cause, at: now)
         for index in openFiles[project] ?? [] {
-            let slot = files[index]
-            guard !slot.isStaged, slot.phase == .ready || slot.phase == .delayed else { continue }
-            requeue(index, at: now)
+            guard !files[index].isStaged else { continue }
+            switch files[index].phase {
+            case .ready, .delayed, .heldOff: requeue(index, at: now)
+            case .rest, .blocked, .parked, .loading, .inHand, .failed, .ending: break
+            }
         }
     }
 

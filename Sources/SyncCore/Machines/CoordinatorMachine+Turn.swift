@@ -149,14 +149,19 @@ extension CoordinatorMachine {
     private func number(_ staged: inout Turn) {
         guard !staged.events.isEmpty else { return }
         let first = staged.header.lastEvent + 1
-        for index in staged.events.indices {
-            let name = staged.events[index].project
+        var rest = staged.events.indices
+        while let start = rest.first {
+            // Neighbours mostly belong to one project, whose record is looked up once.
+            let name = staged.events[start].project
             var record = staged.projects[name] ?? projects[name] ?? newProject(name, in: staged)
-            record.eventNumber += 1
+            while let index = rest.first, staged.events[index].project == name {
+                rest = rest.dropFirst()
+                record.eventNumber += 1
+                staged.header.lastEvent += 1
+                staged.events[index].number = staged.header.lastEvent
+                staged.events[index].projectNumber = record.eventNumber
+            }
             staged.projects[name] = record
-            staged.header.lastEvent += 1
-            staged.events[index].number = staged.header.lastEvent
-            staged.events[index].projectNumber = record.eventNumber
         }
         staged.transaction.events = JournalSegment(
             turn: staged.number, first: first, count: staged.events.count,
@@ -269,6 +274,7 @@ extension CoordinatorMachine {
         for (target, owner) in done.targetOwners { targetOwners[target] = owner }
         concludeWindows(done, at: now)
         concludeLog(done)
+        noteHoldOffs(done, at: now)
         for id in done.finished { release(id) }
         for (id, hold) in done.adopted where !done.finished.contains(id) { take(hold, as: id) }
         let settled = noteStuck(done)

@@ -87,6 +87,7 @@ package struct CoordinatorMachine: Sendable {
     /// Suspects that wait until their worker has none in hand.
     var suspects: [WorkerLabel: Deque<ReadyEntry>] = [:]
     var delayed: Heap<DelayedEntry> = []
+    var holdOffs = HoldOffs()
     var parked: [TargetURL: Set<FileIndex>] = [:]
     var blockedBy: [FileIndex: [FileIndex]] = [:]
     var loadingBytes = 0
@@ -189,6 +190,7 @@ package struct CoordinatorMachine: Sendable {
         }
         if turn == nil {
             first.note(forgetsAt)
+            first.note(holdOffs.nextEnd)
             first.note(turnRetryAt)
             if !inbox.isEmpty { first.note(turnPacedUntil) }
         }
@@ -276,6 +278,7 @@ package struct CoordinatorMachine: Sendable {
         wakeDelayed(at: now)
         forgetProducers(at: now)
         noteSharing(at: now)
+        endHoldOffs(at: now)
         closeTurn(at: now, wall: wall)
         if !isRecovering {
             probeTargets(at: now)

@@ -35,12 +35,20 @@ package struct CoordinatorSettings: Sendable {
     package var workerAssignmentsMax = 256
     /// Content in hand, per worker, in bytes; one edit always fits.
     package var workerBytesMax = 64 << 20
-    /// Assignments in hand, per target.
-    package var targetAssignmentsMax = 32
+    /// Assignments in hand, per target; how many of them are written at once is the worker's.
+    package var targetAssignmentsMax = 256
+    /// Likewise of a target that is reached over a network.
+    package var remoteTargetAssignmentsMax = 32
     /// Assignments in hand, per target of a flood and worker, while a quiet project has work.
     package var sharedTargetAssignmentsMax = 4
     /// Edits a second that are handed to all sandboxes of a scheme together; others have no limit.
     package var editsPerSecond: [String: Int] = [:]
+    /// Edits of a turn that replace others of the same project, from which on it is under load.
+    package var holdOffEditsMin = 32
+    /// How long a file of a project under load waits after it was handed over, at first.
+    package var holdOffWait: Duration = .milliseconds(100)
+    /// Likewise at most.
+    package var holdOffWaitMax: Duration = .seconds(2)
     /// Contents that are being read back, in bytes; one always fits.
     package var loadingBytesMax = 32 << 20
     /// Clients that wait for an end or a flush.
@@ -83,4 +91,10 @@ package struct CoordinatorSettings: Sendable {
 
     /// The design's defaults.
     package init() {}
+
+    /// Assignments that a target may have in hand.
+    func assignmentsMax(of target: TargetURL) -> Int {
+        target.scheme == "local"
+            ? targetAssignmentsMax : min(targetAssignmentsMax, remoteTargetAssignmentsMax)
+    }
 }

@@ -8,6 +8,8 @@ package enum FilePhase: UInt8, Sendable {
     case blocked
     /// Waits for its next try.
     case delayed
+    /// Waits because it was handed over a moment ago and is edited faster than that.
+    case heldOff
     /// Waits for a target that is away.
     case parked
     /// Its content is being read back.
@@ -70,6 +72,7 @@ indirect enum TroubleBox: Sendable {
 ///     rest ──accept──▶ ready ──dispatch──▶ inHand ──outcome──▶ rest
 ///                      ready ◀─▶ blocked, loading      │
 ///                      ready ◀── delayed, parked ◀─────┤
+///                      ready ◀── heldOff ◀─────────────┤
 ///                                     failed ◀─────────┘
 ///
 /// A newer edit replaces `row` in every phase; in `inHand` the older edit stays as `row.open`.

@@ -58,16 +58,20 @@ package struct Edit: Sendable, Equatable {
 
     /// 64 bits over everything the edit says: the same number with another digest is refused.
     package var digest: UInt64 {
-        var text = path.text + "\n"
+        var text: [UInt8] = []
+        text.reserveCapacity(path.text.utf8.count + 64)
+        text += path.text.utf8
+        text.append(UInt8(ascii: "\n"))
         switch change {
         case .put(let content, let isExecutable):
-            text += isExecutable ? "x" : "p"
-            text += Hexadecimal.digits(of: content.digest)
-        case .delete: text += "d"
+            text.append(isExecutable ? UInt8(ascii: "x") : UInt8(ascii: "p"))
+            text += Hexadecimal.digits(of: content.digest).utf8
+        case .delete: text.append(UInt8(ascii: "d"))
         }
-        text += "\n" + targets.map(\.text).joined(separator: " ")
-        if let expectedVersion { text += "\n\(expectedVersion)" }
-        return StableHash.hash(text)
+        text.append(UInt8(ascii: "\n"))
+        if !targets.isEmpty { text += targets.map(\.text).joined(separator: " ").utf8 }
+        if let expectedVersion { text += "\n\(expectedVersion)".utf8 }
+        return text.withUnsafeBytes { StableHash.hash($0) }
     }
 }
 

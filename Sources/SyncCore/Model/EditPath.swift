@@ -76,22 +76,39 @@ package struct EditPath: Hashable, Sendable, Comparable, CustomStringConvertible
     }
 
     private static func flaw(in text: String) -> Flaw? {
-        let bytes = text.utf8
+        var text = text
+        return text.withUTF8 { flaw(in: $0) }
+    }
+
+    private static func flaw(in bytes: UnsafeBufferPointer<UInt8>) -> Flaw? {
         if bytes.isEmpty { return .empty }
         if bytes.first == UInt8(ascii: "/") { return .absolute }
         if bytes.count > bytesMax { return .tooLong }
-        if text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-            return .controlCharacter
-        }
-        for segment in bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false) {
+        if hasControlCharacter(bytes) { return .controlCharacter }
+        var start = 0
+        while start <= bytes.count {
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: "/")) ?? bytes.count
+            let segment = bytes[start..<end]
             if segment.isEmpty { return .emptySegment }
             if segment.count > segmentBytesMax { return .segmentTooLong }
-            if segment.elementsEqual(".".utf8) || segment.elementsEqual("..".utf8) {
+            if segment.allSatisfy({ $0 == UInt8(ascii: ".") }), segment.count <= 2 {
                 return .dotSegment
             }
+            start = end + 1
         }
         let first = bytes.prefix { $0 != UInt8(ascii: "/") }
         return first.elementsEqual(reserved.utf8) ? .reserved : nil
+    }
+
+    /// Whether one of Unicode's control characters is there: U+0000 to U+001F, U+007F to U+009F.
+    private static func hasControlCharacter(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        var last: UInt8 = 0
+        for byte in bytes {
+            if byte < 0x20 || byte == 0x7F { return true }
+            if last == 0xC2, (0x80...0x9F).contains(byte) { return true }
+            last = byte
+        }
+        return false
     }
 }
 

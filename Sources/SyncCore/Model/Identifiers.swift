@@ -119,28 +119,69 @@ package struct Incarnation: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `EPOCH-COUNT`.
     package init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let epoch = Epoch(parts[0]), let count = UInt64(parts[1])
-        else { return nil }
-        self.init(epoch: epoch, count: count)
+        // Read by bytes: each assignment and each report has some of these.
+        var text = String(text)
+        let read = text.withUTF8 { bytes -> (UInt64, UInt64)? in
+            guard bytes.count > 17, bytes[16] == UInt8(ascii: "-"),
+                let bits = Hexadecimal.value(of: bytes[..<16]),
+                let count = Self.count(in: bytes[17...])
+            else { return nil }
+            return (bits, count)
+        }
+        guard let (bits, count) = read else { return nil }
+        self.init(epoch: Epoch(bits: bits), count: count)
+    }
+
+    private static func count(in digits: Slice<UnsafeBufferPointer<UInt8>>) -> UInt64? {
+        var value: UInt64 = 0
+        for byte in digits {
+            guard case UInt8(ascii: "0")...UInt8(ascii: "9") = byte else { return nil }
+            let (tens, isTooBig) = value.multipliedReportingOverflow(by: 10)
+            let (sum, isOver) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
+            guard !isTooBig, !isOver else { return nil }
+            value = sum
+        }
+        return value
     }
 
     /// As text, for people and logs.
-    package var description: String { "\(epoch)-\(count)" }
+    package var description: String { Hexadecimal.digits(of: epoch.bits) + "-" + String(count) }
 }
 
 /// Sixteen lower-case hexadecimal digits for 64 bits.
 package enum Hexadecimal {
     /// The sixteen digits of a value.
     package static func digits(of value: UInt64) -> String {
-        let text = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - text.utf8.count) + text
+        String(unsafeUninitializedCapacity: 16) { buffer in
+            for place in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * place)) & 0xF
+                buffer[place] =
+                    digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+            }
+            return 16
+        }
     }
 
     /// The value of exactly sixteen lower-case digits; nil for anything else.
     package static func value(of text: some StringProtocol) -> UInt64? {
-        guard isSixteenDigits(text.utf8) else { return nil }
-        return UInt64(text, radix: 16)
+        var text = String(text)
+        return text.withUTF8 { value(of: $0[...]) }
+    }
+
+    /// The value of exactly sixteen lower-case digits as bytes; nil for anything else.
+    static func value(of bytes: Slice<UnsafeBufferPointer<UInt8>>) -> UInt64? {
+        guard bytes.count == 16 else { return nil }
+        var value: UInt64 = 0
+        for byte in bytes {
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            default: return nil
+            }
+            value = value << 4 | UInt64(digit)
+        }
+        return value
     }
 
     /// Whether these are sixteen lower-case digits.

@@ -104,7 +104,8 @@ final class PostgresPool: Sendable {
     ) -> Result<R, PostgresFailure> {
         do throws(PostgresFailure) {
             let wait = min(limits.answerWait, end.map { $0 - .now } ?? limits.answerWait)
-            guard deadline.begin(wait), wait > .zero else { throw unsent() }
+            guard wait > .zero else { throw late() }
+            guard deadline.begin(wait) else { throw unsent() }
             while true {
                 let connection = try session(of: lane, until: deadline)
                 let wasFresh = connection.isFresh
@@ -127,6 +128,13 @@ final class PostgresPool: Sendable {
             .unavailable,
             "Could not ask the store at \(url): all \(lanes.count) sessions of this process are in "
                 + "use. Look whether the server is overloaded or hangs. Its files wait.")
+    }
+
+    private func late() -> PostgresFailure {
+        PostgresFailure(
+            .unavailable,
+            "The time for this batch of the store at \(url) was over before all of it was asked. "
+                + "Look whether the server is overloaded. Its files wait.")
     }
 
     private func session(
