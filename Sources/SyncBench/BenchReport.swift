@@ -7,8 +7,32 @@ struct Figure: Sendable {
     let value: Double
     /// The limit measured beside it.
     var limit: Double?
-    /// The figure itself must not be above this, by the median of the pairs.
+    /// What it must keep to, by the median of the pairs.
+    var target = Target()
+}
+
+/// What a figure must keep to; nil where nothing is asked.
+struct Target: Codable, Sendable {
+    /// The figure itself must not be above this.
     var valueMax: Double?
+    /// The figure over its limit must not be below this.
+    var ratioMin: Double?
+    /// The figure over its limit must not be above this.
+    var ratioMax: Double?
+
+    /// Each thing asked, in words, and whether it is met.
+    func verdicts(value: Double, ratio: Double?) -> [(text: String, isMet: Bool)] {
+        var verdicts: [(text: String, isMet: Bool)] = []
+        if let valueMax { verdicts.append(("target ≤ \(valueMax)", value <= valueMax)) }
+        // A limit that could not be measured is a target that was not met.
+        if let ratioMin {
+            verdicts.append(("target ratio ≥ \(ratioMin)", ratio.map { $0 >= ratioMin } ?? false))
+        }
+        if let ratioMax {
+            verdicts.append(("target ratio ≤ \(ratioMax)", ratio.map { $0 <= ratioMax } ?? false))
+        }
+        return verdicts
+    }
 }
 
 /// What a process used during a measurement.
@@ -31,10 +55,12 @@ struct Pair: Sendable {
 
     mutating func add(
         _ name: String, _ value: Double, _ unit: String, limit: Double? = nil,
-        valueMax: Double? = nil
+        valueMax: Double? = nil, ratioMin: Double? = nil, ratioMax: Double? = nil
     ) {
         figures.append(
-            Figure(name: name, unit: unit, value: value, limit: limit, valueMax: valueMax))
+            Figure(
+                name: name, unit: unit, value: value, limit: limit,
+                target: Target(valueMax: valueMax, ratioMin: ratioMin, ratioMax: ratioMax)))
     }
 }
 
@@ -66,7 +92,12 @@ struct WorkloadReport: Codable, Sendable {
         let limit: Spread?
         /// Value over limit, pair by pair.
         let ratio: Spread?
-        let valueMax: Double?
+        let target: Target
+
+        /// Each thing asked of the medians, and whether it is met.
+        var verdicts: [(text: String, isMet: Bool)] {
+            target.verdicts(value: value.median, ratio: ratio?.median)
+        }
     }
 
     struct ProcessReport: Codable, Sendable {
@@ -78,13 +109,19 @@ struct WorkloadReport: Codable, Sendable {
     let workload: String
     let setup: String
     let pairs: Int
+    /// Pairs that were thrown away, because the machine changed its speed while they ran.
+    let discarded: Int
+    /// Pairs that were kept although it did: enough had been thrown away.
+    let unsteady: Int
     let figures: [FigureReport]
     let processes: [ProcessReport]
 
-    init(of workload: any Workload, pairs: [Pair]) {
+    init(of workload: any Workload, pairs: [Pair], discarded: Int, unsteady: Int) {
         self.workload = workload.name
         setup = workload.setup
         self.pairs = pairs.count
+        self.discarded = discarded
+        self.unsteady = unsteady
         figures = (pairs.first?.figures ?? []).map { first in
             let own = pairs.flatMap(\.figures).filter { $0.name == first.name }
             let limited = own.filter { $0.limit.map { $0 > 0 } ?? false }
@@ -93,7 +130,7 @@ struct WorkloadReport: Codable, Sendable {
                 limit: limited.isEmpty ? nil : Spread(limited.compactMap(\.limit)),
                 ratio: limited.isEmpty
                     ? nil : Spread(limited.map { $0.value / ($0.limit ?? $0.value) }),
-                valueMax: first.valueMax)
+                target: first.target)
         }
         let names = (pairs.first?.processes ?? []).map(\.name)
         processes = names.map { name in
@@ -106,20 +143,23 @@ struct WorkloadReport: Codable, Sendable {
 
     /// Whether every figure that has a target meets it.
     var isWithinTargets: Bool {
-        figures.allSatisfy { $0.value.median <= $0.valueMax ?? .infinity }
+        figures.allSatisfy { $0.verdicts.allSatisfy(\.isMet) }
     }
 
     /// For people.
     var text: String {
-        var lines = ["", "\(workload): \(setup); medians of \(pairs) (least – greatest)"]
+        var lines = [
+            "",
+            "\(workload): \(setup); medians of \(pairs) (least – greatest); pairs thrown away: "
+                + "\(discarded), kept though unsteady: \(unsteady)",
+        ]
         for figure in figures {
             var line = "  \(padded(figure.name, 30)) \(shown(figure.value)) \(figure.unit)"
             if let limit = figure.limit, let ratio = figure.ratio {
                 line += "; limit \(shown(limit)) \(figure.unit), ratio \(shown(ratio))"
             }
-            if let most = figure.valueMax {
-                let isMet = figure.value.median <= most
-                line += isMet ? "; target ≤ \(most): met" : "; target ≤ \(most): MISSED"
+            for verdict in figure.verdicts {
+                line += "; \(verdict.text): \(verdict.isMet ? "met" : "MISSED")"
             }
             lines.append(line)
         }
@@ -140,7 +180,7 @@ struct WorkloadReport: Codable, Sendable {
     }
 
     private func shown(_ value: Double) -> String {
-        String(format: abs(value) >= 100 ? "%.0f" : "%.2f", value)
+        String(format: abs(value) >= 100 ? "%.0f" : abs(value) >= 1 ? "%.2f" : "%.4f", value)
     }
 }
 

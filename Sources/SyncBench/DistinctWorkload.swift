@@ -48,7 +48,7 @@ struct DistinctWorkload: Workload {
         let accepted = ContinuousClock.now - start
         pair.add(
             "accepted, workers off", Double(size.edits) / accepted.seconds, "edits/s",
-            limit: accept)
+            limit: accept, ratioMin: 1)
         try await pool.startWorkers(size.workers)
         let watch = UsageWatch(await pool.processes)
         let first = try await firstVisible(in: pool)
@@ -56,7 +56,7 @@ struct DistinctWorkload: Workload {
         let drained = ContinuousClock.now - first
         pair.add(
             "synced, all accepted before", Double(size.edits) / drained.seconds, "edits/s",
-            limit: drain)
+            limit: drain, ratioMin: 0.6)
         pair.processes = watch.figures.map { $0.named("\($0.name), draining") }
         return pair
     }
@@ -77,7 +77,7 @@ struct DistinctWorkload: Workload {
         let synced = ContinuousClock.now - start
         pair.add(
             "accepted while draining", Double(size.edits) / accepted.seconds, "edits/s",
-            limit: accept)
+            limit: accept, ratioMin: 0.6)
         pair.add("accepted and synced", Double(size.edits) / synced.seconds, "edits/s")
         pair.processes = watch.figures.map { $0.named("\($0.name), both") }
         return pair

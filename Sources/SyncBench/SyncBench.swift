@@ -16,8 +16,11 @@ struct SyncBench: AsyncParsableCommand {
               swift run -c release SyncBench
               swift run -c release SyncBench typing --pairs 3 --json
               swift run -c release SyncBench isolation --beside flood
+              swift run -c release SyncBench growth --part files --files-max 100000
             """,
-        subcommands: [MeasureCommand.self, FloodCommand.self, BareDrainCommand.self],
+        subcommands: [
+            MeasureCommand.self, FloodCommand.self, BareDrainCommand.self,
+        ],
         defaultSubcommand: MeasureCommand.self)
 }
 
@@ -28,7 +31,8 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, latency or isolation; without one: the first three.
+            distinct, typing, latency, placement or \
+            isolation; without one: the first three.
             """)
     var workloads: [WorkloadName] = []
 
@@ -50,15 +54,42 @@ struct MeasureCommand: AsyncParsableCommand {
         if reports.contains(where: { !$0.isWithinTargets }) { throw ExitCode(1) }
     }
 
+    /// Measures until there are enough pairs; as many may be thrown away as unsteady.
     private func measure(_ workload: any Workload) async throws -> WorkloadReport {
+        let wanted = options.pairs ?? workload.pairsStandard
         var pairs: [Pair] = []
-        for number in 1...max(options.pairs, 1) {
-            BenchOutput.progress("\(workload.name): pair \(number) of \(options.pairs)")
-            let folder = try BenchFolder(in: options.folder)
-            defer { folder.remove() }
-            pairs.append(try await workload.pair(in: folder))
+        var discarded = 0
+        var unsteady = 0
+        while pairs.count < wanted {
+            BenchOutput.progress("\(workload.name): pair \(pairs.count + 1) of \(wanted)")
+            let (pair, isSteady) = try await probed(workload)
+            if !isSteady, discarded < wanted {
+                discarded += 1
+                continue
+            }
+            if !isSteady { unsteady += 1 }
+            pairs.append(pair)
         }
-        return WorkloadReport(of: workload, pairs: pairs)
+        return WorkloadReport(
+            of: workload, pairs: pairs, discarded: discarded, unsteady: unsteady)
+    }
+
+    /// One pair between two probes of the machine.
+    private func probed(
+        _ workload: any Workload
+    ) async throws -> (pair: Pair, isSteady: Bool) {
+        let folder = try BenchFolder(in: options.folder)
+        defer { folder.remove() }
+        let before = try await MachineProbe.take(in: folder.path)
+        let pair = try await workload.pair(in: folder)
+        let after = try await MachineProbe.take(in: folder.path)
+        let isSteady = before.isSteady(to: after)
+        if !isSteady {
+            BenchOutput.progress(
+                "\(workload.name): the machine changed its speed, before: \(before.text); after: "
+                    + after.text)
+        }
+        return (pair, isSteady)
     }
 }
 
@@ -67,14 +98,22 @@ struct BenchOptions: ParsableArguments {
     @Flag(name: .customLong("json"), help: "Print one JSON array.")
     var isJSON = false
 
-    @Option(help: "Pairs of a measurement and its limit; the medians are told.")
-    var pairs = 5
+    @Option(
+        help: """
+            Pairs of a measurement and its limit; the medians are told (5; growth, restart, idle \
+            and placement 1).
+            """)
+    var pairs: Int?
 
-    @Option(help: "Edits; 20,000 distinct, 100,000 typing, 6,000 latency, 2,000 isolation.")
+    @Option(
+        help: """
+            Edits; 20,000 distinct and fanout, 100,000 typing and restart, 200,000 agent, 6,000 \
+            latency, 2,000 isolation.
+            """)
     var edits: Int?
 
-    @Option(help: "Worker processes.")
-    var workers = 2
+    @Option(help: "Worker processes (2; idle 16).")
+    var workers: Int?
 
     @Option(help: "Bytes of content of an edit.")
     var bytes = 2_048
@@ -88,13 +127,20 @@ struct BenchOptions: ParsableArguments {
     @Option(help: "Neighbours for isolation: flood, failing, hanging, stopped; all of them.")
     var beside: [Neighbour] = []
 
+    @Option(help: "Most files of growth (1,000,000) and of placement (10,000,000).")
+    var filesMax: Int?
+
+    @Option(help: "Seconds of nothing for idle.")
+    var seconds = 600
+
     func validate() throws {
-        guard pairs >= 1, edits.map({ $0 >= 1 }) ?? true, 1...64 ~= workers,
-            32...(1 << 20) ~= bytes, 1...10_000 ~= rate
+        guard pairs.map({ $0 >= 1 }) ?? true, edits.map({ $0 >= 1 }) ?? true,
+            workers.map({ 1...64 ~= $0 }) ?? true, 32...(1 << 20) ~= bytes, 1...10_000 ~= rate,
+            filesMax.map({ $0 >= 1_000 }) ?? true, 1...86_400 ~= seconds
         else {
             throw ValidationError(
                 "--pairs and --edits are 1 or more, --workers 1 to 64, --bytes 32 to 1048576, "
-                    + "--rate 1 to 10000.")
+                    + "--rate 1 to 10000, --files-max 1000 or more, --seconds 1 to 86400.")
         }
     }
 }
@@ -124,11 +170,11 @@ struct WorkloadSize: Sendable {
     /// Edits a second of an open loop.
     let rate: Int
 
-    /// As asked for; `edits` when nothing was said.
-    init(_ options: BenchOptions, edits: Int) {
+    /// As asked for; `edits` and `workers` when nothing was said.
+    init(_ options: BenchOptions, edits: Int, workers: Int = 2) {
         self.edits = options.edits ?? edits
+        self.workers = options.workers ?? workers
         bytes = options.bytes
-        workers = options.workers
         rate = options.rate
     }
 }
@@ -139,7 +185,14 @@ protocol Workload: Sendable {
     var size: WorkloadSize { get }
     /// What was measured, in words and numbers.
     var setup: String { get }
+    /// How many pairs are measured when nothing was said.
+    var pairsStandard: Int { get }
     func pair(in folder: BenchFolder) async throws -> Pair
+}
+
+extension Workload {
+    /// Enough for a median.
+    var pairsStandard: Int { 5 }
 }
 
 /// A measurement that could not be made.
