@@ -276,11 +276,7 @@ struct FloodCommand: AsyncParsableCommand {
         let loop = try SocketLoop(name: "flood", context: try Context())
         let pusher = Pusher(intake, project: try Pool.name("flood"), on: loop)
         try await pusher.open()
-        // Ends with its parent, whose end of the pipe closes.
-        Thread {
-            while readLine() != nil {}
-            Glibc.exit(0)
-        }.start()
+        ParentWatch.begin()
         let (files, bytes) = (files, bytes)
         while true {
             try await pusher.push(

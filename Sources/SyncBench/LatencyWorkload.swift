@@ -8,30 +8,59 @@ struct LatencyWorkload: Workload {
 
     var setup: String {
         "open loop of \(size.rate) edits a second, \(size.edits) edits over \(Self.files) files, "
-            + "\(size.bytes) bytes each, \(size.workers) workers; limit: one commit, one store "
-            + "commit, write and rename, one at a time, no messages"
+            + "\(size.bytes) bytes each, \(size.workers) workers, alone and then beside a flood "
+            + "of another project; limit: one message there and back, one commit, one store "
+            + "commit, write and rename, one at a time; beside the flood: the same alone"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
         let limit = try await LatencyLimit.measure(in: folder, count: 500, bytes: size.bytes)
         return try await Pool.with(in: folder) { pool in
-            var pair = Pair()
-            try await pool.startCoordinator()
-            try await pool.startWorkers(size.workers)
-            let pusher = try await pool.pusher("bench")
-            try await OpenLoop.prepare(
-                "bench", files: Self.files, bytes: size.bytes, in: pool, pusher)
-            let watch = UsageWatch(await pool.processes)
-            let loop = OpenLoop(
-                count: size.edits, rate: size.rate, files: Self.files, bytes: size.bytes,
-                firstPlace: 1_000)
-            let seen = LatencyHistogram(try await loop.measure(pool, "bench", pusher))
-            pair.add("p50 to visible", seen.milliseconds(50), "ms", limit: limit.milliseconds(50))
-            pair.add("p99 to visible", seen.milliseconds(99), "ms", limit: limit.milliseconds(99))
-            pair.add("longest to visible", seen.longest, "ms")
-            pair.processes = watch.figures
-            return pair
+            let flood = Disturbance(.flood, pool)
+            do {
+                let pair = try await measure(pool, flood, limit)
+                await flood.end()
+                return pair
+            } catch {
+                await flood.end()
+                throw error
+            }
         }
+    }
+
+    private func measure(
+        _ pool: Pool, _ flood: Disturbance, _ limit: LatencyHistogram
+    ) async throws -> Pair {
+        var pair = Pair()
+        try await pool.startCoordinator()
+        try await pool.startWorkers(size.workers)
+        let pusher = try await pool.pusher("bench")
+        try await OpenLoop.prepare("bench", files: Self.files, bytes: size.bytes, in: pool, pusher)
+        let watch = UsageWatch(await pool.processes)
+        let alone = LatencyHistogram(try await loop(from: 1_000).measure(pool, "bench", pusher))
+        pair.processes = watch.figures
+        try await flood.begin()
+        let beside = LatencyHistogram(
+            try await loop(from: 1_000_000).measure(pool, "bench", pusher))
+        pair.add(
+            "p50 to visible", alone.milliseconds(50), "ms", limit: limit.milliseconds(50),
+            ratioMax: 1.3)
+        pair.add(
+            "p99 to visible", alone.milliseconds(99), "ms", limit: limit.milliseconds(99),
+            ratioMax: 2.5)
+        pair.add("longest to visible", alone.longest, "ms")
+        pair.add(
+            "p50 beside a flood", beside.milliseconds(50), "ms", limit: alone.milliseconds(50))
+        pair.add(
+            "p99 beside a flood", beside.milliseconds(99), "ms", limit: alone.milliseconds(99))
+        for (name, value, unit) in try await flood.evidence() { pair.add(name, value, unit) }
+        return pair
+    }
+
+    private func loop(from firstPlace: Int) -> OpenLoop {
+        OpenLoop(
+            count: size.edits, rate: size.rate, files: Self.files, bytes: size.bytes,
+            firstPlace: firstPlace)
     }
 }
 

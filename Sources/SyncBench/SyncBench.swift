@@ -19,7 +19,7 @@ struct SyncBench: AsyncParsableCommand {
               swift run -c release SyncBench growth --part files --files-max 100000
             """,
         subcommands: [
-            MeasureCommand.self, FloodCommand.self, BareDrainCommand.self,
+            MeasureCommand.self, FloodCommand.self, BareDrainCommand.self, AnswerCommand.self,
         ],
         defaultSubcommand: MeasureCommand.self)
 }
