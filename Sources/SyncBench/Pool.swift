@@ -11,6 +11,8 @@ actor Pool {
     private var up: BenchProcess?
     private let context: Context
     private let loop: SocketLoop
+    /// Threads of producers that have one of their own.
+    private var ownLoops: [SocketLoop] = []
     private var askers: [ProjectName: Producer] = [:]
 
     init(in folder: BenchFolder) throws {
@@ -86,7 +88,7 @@ actor Pool {
     func stop() async {
         // The children of `up` end by the pipe that closes with it.
         for process in workers + [coordinator, up].compactMap(\.self) { await process.end() }
-        await loop.stop()
+        for each in ownLoops + [loop] { await each.stop() }
         context.shutdown()
         _ = context.terminate(within: .seconds(5))
     }
@@ -95,6 +97,15 @@ actor Pool {
 
     /// A pusher of a project, connected.
     func pusher(_ project: String) async throws -> Pusher {
+        let pusher = Pusher(folder.intake, project: try Self.name(project), on: loop)
+        try await pusher.open()
+        return pusher
+    }
+
+    /// A pusher of a project, connected, with a thread of its own.
+    func pusherApart(_ project: String) async throws -> Pusher {
+        let loop = try SocketLoop(name: "producer", context: context)
+        ownLoops.append(loop)
         let pusher = Pusher(folder.intake, project: try Self.name(project), on: loop)
         try await pusher.open()
         return pusher

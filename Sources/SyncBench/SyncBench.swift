@@ -31,8 +31,8 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, latency, placement or \
-            isolation; without one: the first three.
+            distinct, typing, agent, latency, placement or \
+            isolation; without one: the first four.
             """)
     var workloads: [WorkloadName] = []
 
@@ -40,7 +40,7 @@ struct MeasureCommand: AsyncParsableCommand {
 
     func run() async throws {
         Interruption.endChildren()
-        let names = workloads.isEmpty ? [.distinct, .typing, .latency] : workloads
+        let names = workloads.isEmpty ? [.distinct, .typing, .agent, .latency] : workloads
         var reports: [WorkloadReport] = []
         for name in names {
             for workload in try name.workloads(options) {
@@ -147,12 +147,13 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, latency, isolation
+    case distinct, typing, agent, latency, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
         case .distinct: [DistinctWorkload(size: WorkloadSize(options, edits: 20_000))]
         case .typing: [TypingWorkload(size: WorkloadSize(options, edits: 100_000))]
+        case .agent: [AgentWorkload(size: WorkloadSize(options, edits: 200_000))]
         case .latency: [LatencyWorkload(size: WorkloadSize(options, edits: 6_000))]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
