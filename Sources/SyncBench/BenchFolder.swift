@@ -84,10 +84,11 @@ final class BenchProcess: Sendable {
 
     /// Waits for a line on its standard output; blocks a thread of its own.
     func line() async -> String {
-        await Blocking.run { [output] in
-            String(decoding: output.availableData, as: UTF8.self)
-        }
+        await Blocking.run { [self] in nextLine() }
     }
+
+    /// The same on a thread that may be blocked.
+    func nextLine() -> String { String(decoding: output.availableData, as: UTF8.self) }
 
     /// Waits for its end and tells the exit code.
     func ending() async -> Int32 {

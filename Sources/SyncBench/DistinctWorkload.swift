@@ -31,31 +31,18 @@ struct DistinctWorkload: Workload {
         return pair
     }
 
-    private var run: Pusher.Run {
-        let bytes = size.bytes
-        return Pusher.Run(count: size.edits, batch: 256, window: 4_000) {
-            BenchEdits.put(BenchEdits.distinctPath($0), place: $0, bytes: bytes)
-        }
-    }
-
     /// First everything is accepted, then everything is drained.
     private func apart(_ pool: Pool, accept: Double, drain: Double) async throws -> Pair {
         var pair = Pair()
+        let steps = DistinctSteps(size: size)
         try await pool.startCoordinator()
-        let pusher = try await pool.pusher("bench")
-        let start = ContinuousClock.now
-        try await pusher.push(run)
-        let accepted = ContinuousClock.now - start
         pair.add(
-            "accepted, workers off", Double(size.edits) / accepted.seconds, "edits/s",
-            limit: accept, ratioMin: 1)
+            "accepted, workers off", try await steps.accept(in: pool), "edits/s", limit: accept,
+            ratioMin: 1)
         try await pool.startWorkers(size.workers)
         let watch = UsageWatch(await pool.processes)
-        let first = try await firstVisible(in: pool)
-        try await pool.flush("bench")
-        let drained = ContinuousClock.now - first
         pair.add(
-            "synced, all accepted before", Double(size.edits) / drained.seconds, "edits/s",
+            "synced, all accepted before", try await steps.drain(in: pool), "edits/s",
             limit: drain, ratioMin: 0.6)
         pair.processes = watch.figures.map { $0.named("\($0.name), draining") }
         return pair
@@ -67,6 +54,7 @@ struct DistinctWorkload: Workload {
         try await pool.startCoordinator()
         try await pool.startWorkers(size.workers)
         let pusher = try await pool.pusher("bench")
+        let run = DistinctSteps(size: size).run
         try await pusher.push(Pusher.Run(count: 1, batch: 1, window: 1, edit: run.edit))
         try await pool.flush("bench")
         let watch = UsageWatch(await pool.processes)
@@ -81,6 +69,34 @@ struct DistinctWorkload: Workload {
         pair.add("accepted and synced", Double(size.edits) / synced.seconds, "edits/s")
         pair.processes = watch.figures.map { $0.named("\($0.name), both") }
         return pair
+    }
+}
+
+/// The two halves of a run over distinct files; the coordinator is started before.
+struct DistinctSteps: Sendable {
+    let size: WorkloadSize
+
+    /// Edits of as many files.
+    var run: Pusher.Run {
+        let bytes = size.bytes
+        return Pusher.Run(count: size.edits, batch: 256, window: 4_000) {
+            BenchEdits.put(BenchEdits.distinctPath($0), place: $0, bytes: bytes)
+        }
+    }
+
+    /// Edits accepted a second, while the workers are off.
+    func accept(in pool: Pool) async throws -> Double {
+        let pusher = try await pool.pusher("bench")
+        let start = ContinuousClock.now
+        try await pusher.push(run)
+        return Double(size.edits) / (ContinuousClock.now - start).seconds
+    }
+
+    /// Edits drained a second by workers that were started just before.
+    func drain(in pool: Pool) async throws -> Double {
+        let first = try await firstVisible(in: pool)
+        try await pool.flush("bench")
+        return Double(size.edits) / (ContinuousClock.now - first).seconds
     }
 
     /// When the first worker has entered the sandbox.

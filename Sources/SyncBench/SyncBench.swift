@@ -20,6 +20,7 @@ struct SyncBench: AsyncParsableCommand {
             """,
         subcommands: [
             MeasureCommand.self, FloodCommand.self, BareDrainCommand.self, AnswerCommand.self,
+            SubscribeCommand.self,
         ],
         defaultSubcommand: MeasureCommand.self)
 }
@@ -31,7 +32,7 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, agent, latency, placement or \
+            distinct, typing, agent, latency, fanout, placement or \
             isolation; without one: the first four.
             """)
     var workloads: [WorkloadName] = []
@@ -147,7 +148,7 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, agent, latency, isolation
+    case distinct, typing, agent, latency, fanout, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
@@ -155,6 +156,7 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
         case .typing: [TypingWorkload(size: WorkloadSize(options, edits: 100_000))]
         case .agent: [AgentWorkload(size: WorkloadSize(options, edits: 200_000))]
         case .latency: [LatencyWorkload(size: WorkloadSize(options, edits: 6_000))]
+        case .fanout: [FanoutWorkload(size: WorkloadSize(options, edits: 20_000))]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
                 IsolationWorkload(neighbour: $0, size: WorkloadSize(options, edits: 2_000))
