@@ -19,10 +19,13 @@ enum BenchEdits {
 
     /// A put of a file.
     static func put(_ path: String, place: Int, bytes: Int, targets: [TargetURL] = []) -> Edit {
+        put(path, content(place, bytes: bytes), targets: targets)
+    }
+
+    /// A put of a content that was made before.
+    static func put(_ path: String, _ content: Content, targets: [TargetURL] = []) -> Edit {
         guard let path = try? EditPath(path) else { preconditionFailure("bad path of a workload") }
-        return Edit(
-            path: path, change: .put(content(place, bytes: bytes), isExecutable: false),
-            targets: targets)
+        return Edit(path: path, change: .put(content, isExecutable: false), targets: targets)
     }
 
     /// Paths of distinct files, a hundred in a folder.

@@ -8,6 +8,8 @@ actor Pool {
     nonisolated let folder: BenchFolder
     private var coordinator: BenchProcess?
     private var workers: [BenchProcess] = []
+    /// Labels that were given: no worker bears one of a dead one.
+    private var labelCount = 0
     private var up: BenchProcess?
     private let context: Context
     private let loop: SocketLoop
@@ -22,10 +24,14 @@ actor Pool {
     }
 
     /// Calls with a pool in a folder of its own and ends the pool, whatever comes of the call.
+    ///
+    /// - Parameter isKept: Whether the folder stays until the pair's own is removed, so that what
+    ///   is measured next does not pay for it.
     static func with<Answer: Sendable>(
-        in parent: BenchFolder, _ body: (Pool) async throws -> Answer
+        in parent: BenchFolder, isKept: Bool = true, _ body: (Pool) async throws -> Answer
     ) async throws -> Answer {
         let pool = try Pool(in: try BenchFolder(in: parent.path))
+        defer { if !isKept { pool.folder.remove() } }
         do {
             let answer = try await body(pool)
             await pool.stop()
@@ -37,28 +43,62 @@ actor Pool {
     }
 
     /// Starts the coordinator and waits until it answers.
-    func startCoordinator() async throws {
+    ///
+    /// - Parameter flags: More flags for it.
+    func startCoordinator(_ flags: [String] = []) async throws {
         coordinator = try BenchProcess(
             "coordinator", program: "syncd",
             [
                 "coordinator", "--journal", "sqlite:\(folder.journal)", "--intake", folder.intake,
                 "--worker-endpoint", folder.workers, "--status", folder.status,
-            ], log: folder.path + "/coordinator.log")
+            ] + flags, log: folder.path + "/coordinator.log")
         _ = try await queue()
     }
 
     /// Starts workers that share one store and one root.
-    func startWorkers(_ count: Int) throws {
-        for number in workers.count + 1...workers.count + count {
+    ///
+    /// - Parameter flags: More flags for each.
+    func startWorkers(_ count: Int, _ flags: [String] = []) throws {
+        for _ in 0..<count {
+            labelCount += 1
+            let number = labelCount
             let worker = try BenchProcess(
                 "worker \(number)", program: "syncd",
                 [
                     "worker", "--coordinator", folder.workers, "--store",
                     "sqlite:\(folder.store)", "--local-root", folder.sandboxes, "--id",
                     "worker-\(number)",
-                ], log: folder.path + "/worker-\(number).log")
+                ] + flags, log: folder.path + "/worker-\(number).log")
             workers.append(worker)
         }
+    }
+
+    /// Waits until so many workers get work.
+    func waitForWorkers(_ count: Int) async throws {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
+            let live = try await queue().workers.filter { $0.state == MemberState.live.rawValue }
+            if live.count >= count { return }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        throw BenchError("\(count) workers had not registered within two minutes")
+    }
+
+    /// Ends coordinator and workers like a crash; the folder stays.
+    func crash() async {
+        let crashed = [coordinator].compactMap(\.self) + workers
+        (coordinator, workers) = (nil, [])
+        for process in crashed { await process.end() }
+    }
+
+    /// What the coordinator has used up to now.
+    func coordinatorUsage() throws -> ProcessUsage {
+        guard let coordinator, let usage = ProcessUsage(of: coordinator.pid) else {
+            throw BenchError(
+                "the coordinator ended in the middle of the workload; start one by hand with the "
+                    + "same flags to see why.")
+        }
+        return usage
     }
 
     /// Starts `syncd up` and waits until its coordinator answers.

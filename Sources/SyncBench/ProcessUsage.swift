@@ -1,9 +1,10 @@
 import Foundation
 
-/// CPU time and peak memory of a process, as the kernel counts them.
+/// CPU time and memory of a process, as the kernel counts them.
 struct ProcessUsage: Sendable {
     let cpuSeconds: Double
     let peakMebibytes: Double
+    let residentMebibytes: Double
 
     /// Reads `/proc`; nil when the process has ended.
     init?(of pid: pid_t) {
@@ -16,9 +17,15 @@ struct ProcessUsage: Sendable {
         guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12])
         else { return nil }
         cpuSeconds = (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
-        let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
-        let kibibytes = peak?.split(separator: " ").dropFirst().first.flatMap { Double($0) }
-        peakMebibytes = (kibibytes ?? 0) / 1_024
+        peakMebibytes = Self.mebibytes("VmHWM:", in: status)
+        residentMebibytes = Self.mebibytes("VmRSS:", in: status)
+    }
+
+    /// A line of `/proc/PID/status` that counts KiB.
+    private static func mebibytes(_ key: String, in status: String) -> Double {
+        let line = status.split(separator: "\n").first { $0.hasPrefix(key) }
+        let words = line?.split { $0 == " " || $0 == "\t" } ?? []
+        return (words.dropFirst().first.flatMap { Double($0) } ?? 0) / 1_024
     }
 
     /// Children of a process by the words of their command line.
@@ -59,4 +66,7 @@ struct UsageWatch {
             }
         }
     }
+
+    /// Seconds of CPU that all of them used together.
+    var cpuSeconds: Double { figures.reduce(0) { $0 + $1.cpuSeconds } }
 }

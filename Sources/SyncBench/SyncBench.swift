@@ -32,7 +32,7 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, agent, latency, fanout, placement or \
+            distinct, typing, agent, latency, fanout, growth, placement or \
             isolation; without one: the first four.
             """)
     var workloads: [WorkloadName] = []
@@ -128,6 +128,9 @@ struct BenchOptions: ParsableArguments {
     @Option(help: "Neighbours for isolation: flood, failing, hanging, stopped; all of them.")
     var beside: [Neighbour] = []
 
+    @Option(name: .customLong("part"), help: "Parts of growth: files, workers, content; all.")
+    var parts: [GrowthPart] = []
+
     @Option(help: "Most files of growth (1,000,000) and of placement (10,000,000).")
     var filesMax: Int?
 
@@ -148,7 +151,7 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, agent, latency, fanout, isolation
+    case distinct, typing, agent, latency, fanout, growth, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
@@ -157,6 +160,10 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
         case .agent: [AgentWorkload(size: WorkloadSize(options, edits: 200_000))]
         case .latency: [LatencyWorkload(size: WorkloadSize(options, edits: 6_000))]
         case .fanout: [FanoutWorkload(size: WorkloadSize(options, edits: 20_000))]
+        case .growth:
+            (options.parts.isEmpty ? GrowthPart.allCases : options.parts).map {
+                $0.workload(options)
+            }
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
                 IsolationWorkload(neighbour: $0, size: WorkloadSize(options, edits: 2_000))
