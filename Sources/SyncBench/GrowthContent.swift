@@ -108,8 +108,14 @@ enum CopyLimit {
 
 /// Reads files from their beginnings to their ends; on a thread that may be blocked.
 enum SequentialRead {
-    /// How many bytes there were and how long it took; files that are missing are left out.
-    static func measure(_ paths: [String]) throws -> (bytes: Int, seconds: Double) {
+    /// What was read, and how long it took.
+    struct Taken: Sendable {
+        let bytes: Int
+        let seconds: Double
+    }
+
+    /// Reads all of them; files that are missing are left out.
+    static func measure(_ paths: [String]) throws -> Taken {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 8)
         defer { buffer.deallocate() }
         var bytes = 0
@@ -128,7 +134,7 @@ enum SequentialRead {
             }
             guard count == 0 else { throw failure("read", path) }
         }
-        return (bytes, (ContinuousClock.now - start).seconds)
+        return Taken(bytes: bytes, seconds: (ContinuousClock.now - start).seconds)
     }
 
     private static func failure(_ task: String, _ path: String) -> BenchError {

@@ -32,7 +32,7 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, agent, latency, fanout, growth, placement or \
+            distinct, typing, agent, latency, fanout, growth, restart, placement or \
             isolation; without one: the first four.
             """)
     var workloads: [WorkloadName] = []
@@ -151,7 +151,7 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, agent, latency, fanout, growth, isolation
+    case distinct, typing, agent, latency, fanout, growth, restart, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
@@ -164,6 +164,7 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
             (options.parts.isEmpty ? GrowthPart.allCases : options.parts).map {
                 $0.workload(options)
             }
+        case .restart: [RestartWorkload(size: WorkloadSize(options, edits: 100_000))]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
                 IsolationWorkload(neighbour: $0, size: WorkloadSize(options, edits: 2_000))
