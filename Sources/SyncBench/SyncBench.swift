@@ -32,7 +32,7 @@ struct MeasureCommand: AsyncParsableCommand {
 
     @Argument(
         help: """
-            distinct, typing, agent, latency, fanout, growth, restart, placement or \
+            distinct, typing, agent, latency, fanout, growth, restart, idle, placement or \
             isolation; without one: the first four.
             """)
     var workloads: [WorkloadName] = []
@@ -151,7 +151,7 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, agent, latency, fanout, growth, restart, isolation
+    case distinct, typing, agent, latency, fanout, growth, restart, idle, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
@@ -165,6 +165,11 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
                 $0.workload(options)
             }
         case .restart: [RestartWorkload(size: WorkloadSize(options, edits: 100_000))]
+        case .idle:
+            [
+                IdleWorkload(
+                    size: WorkloadSize(options, edits: 0, workers: 16), seconds: options.seconds)
+            ]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
                 IsolationWorkload(neighbour: $0, size: WorkloadSize(options, edits: 2_000))
