@@ -151,7 +151,7 @@ struct BenchOptions: ParsableArguments {
 
 /// A measurement that can be asked for.
 enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
-    case distinct, typing, agent, latency, fanout, growth, restart, idle, isolation
+    case distinct, typing, agent, latency, fanout, growth, restart, idle, placement, isolation
 
     func workloads(_ options: BenchOptions) throws -> [any Workload] {
         switch self {
@@ -169,6 +169,11 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
             [
                 IdleWorkload(
                     size: WorkloadSize(options, edits: 0, workers: 16), seconds: options.seconds)
+            ]
+        case .placement:
+            [
+                PlacementWorkload(
+                    size: WorkloadSize(options, edits: 0), files: options.filesMax ?? 10_000_000)
             ]
         case .isolation:
             (options.beside.isEmpty ? Neighbour.allCases : options.beside).map {
