@@ -15,12 +15,13 @@ struct AgentWorkload: Workload {
     private var messages: Int { max(size.edits / Self.files / Self.producers, 1) }
 
     var setup: String {
-        "\(messages * Self.producers) messages of \(Self.files) files of one folder by "
-            + "\(Self.producers) producers with a connection and a thread each, \(size.bytes) "
-            + "bytes a file, \(Self.folders) folders a producer in turn, \(Self.window) messages "
-            + "unanswered each, \(size.workers) workers; limit: as many messages of the same "
-            + "frames, answered by a process that first appends all that are there to a log with "
-            + "one fdatasync"
+        """
+        \(messages * Self.producers) messages of \(Self.files) files of one folder by \
+        \(Self.producers) producers with a connection and a thread each, \(size.bytes) bytes a \
+        file, \(Self.folders) folders a producer in turn, \(Self.window) messages unanswered \
+        each, \(size.workers) workers; limit: as many messages of the same frames, answered by a \
+        process that first appends all that are there to a log with one fdatasync
+        """
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {

@@ -143,7 +143,7 @@ struct WorkloadReport: Codable, Sendable {
 
     /// Whether every figure that has a target meets it.
     var isWithinTargets: Bool {
-        figures.allSatisfy { $0.verdicts.allSatisfy(\.isMet) }
+        figures.allSatisfy { figure in figure.verdicts.allSatisfy { $0.isMet } }
     }
 
     /// For people.

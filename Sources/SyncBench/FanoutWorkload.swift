@@ -80,7 +80,7 @@ struct FanoutWorkload: Workload {
     private func run(_ audience: Audience, in folder: BenchFolder) async throws -> Outcome {
         try await Pool.with(in: folder) { pool in
             try await pool.startCoordinator()
-            let listeners = audience.count == 0 ? nil : try await start(audience, pool)
+            let listeners = try await audience.count == 0 ? nil : start(audience, pool)
             do {
                 let outcome = try await measure(pool, audience, listeners)
                 await listeners?.end()
