@@ -58,6 +58,8 @@ package struct Scenario: Sendable {
     package var settings: CoordinatorSettings
     /// Edits in one transaction of the store.
     package var batchEditsMax: Int
+    /// Writes under way at one target of a worker.
+    package var writesPerTargetMax = 32
     /// Time for one write of an attempt.
     package var attemptDeadline: Duration
     /// Assignments that a worker wants at once.
@@ -116,6 +118,7 @@ package struct Scenario: Sendable {
             settings.editsPerSecond["local"] = chance.pick([40, 150, 500]) ?? 40
         }
         if chance.happens(perMille: 350) { holdsOff(&chance) }
+        writesPerTargetMax = chance.pick([1, 2, 32, 32]) ?? 32
     }
 
     /// A single edit over another one counts as load.

@@ -22,8 +22,14 @@ extension SimulatedCluster {
         disk = backup.disk
         ledger = backup.ledger
         ledger.forget(lost)
-        for id in lost.sequences.keys where ledger.sequences[id] == nil {
-            if case .accepted = books.lines[id]?.state { books.close(id, .unknown) }
+        for id in lost.sequences.keys {
+            guard case .accepted(let told) = books.lines[id]?.state else { continue }
+            if let known = ledger.sequences[id] {
+                // Told under a number that only the lost part knew: the copy has a former one.
+                if ledger.lost[told]?.id == id { books.close(id, .accepted(known)) }
+            } else {
+                books.close(id, .unknown)
+            }
         }
         questions = [:]
         arrivals = [:]

@@ -12,6 +12,7 @@ extension SimulatedCluster {
             localRootID: "root", schemes: ["local", "e2b"])
         settings.batchEditsMax = scenario.batchEditsMax
         settings.capacity = scenario.capacity
+        settings.writesPerTargetMax = scenario.writesPerTargetMax
         settings.attemptDeadline = scenario.attemptDeadline
         let process = WorkerProcess(
             slot: slot, life: lives,

@@ -165,7 +165,7 @@ enum SettingCatalog {
             \.settings.targetAssignmentsMax),
         Limit(
             "remote-target-assignments", .count, 1...65_536,
-            "likewise per sandbox that is reached over a network",
+            "likewise per sandbox that is reached over a network, or is being refilled",
             \.settings.remoteTargetAssignmentsMax),
         Limit(
             "hold-off-edits", .count, 1...100_000,
@@ -266,6 +266,9 @@ enum SettingCatalog {
         Limit(
             "batch-mib", .mebibytes, 1...1_024, "content in one transaction of the store",
             \.settings.batchBytesMax),
+        Limit(
+            "sandbox-writes", .count, 1...4_096, "writes under way at one sandbox",
+            \.settings.writesPerTargetMax),
         Limit(
             "attempt-ms", .milliseconds, 100...3_600_000,
             "a write that takes longer is stuck, its sandbox away", \.settings.attemptDeadline),

@@ -26,6 +26,31 @@ import Testing
         #expect(cluster.journal.snapshot.rows.isEmpty)
     }
 
+    @Test func `a project has half of the content in hand that the others leave`() throws {
+        var settings = CoordinatorSettings()
+        settings.workerBytesMax = 100
+        let (flood, other) = (MachineCluster.name("flood"), MachineCluster.name("p2"))
+        let cluster = try MachineCluster(settings: settings, marked: [flood, other])
+        let worker = try cluster.addWorker("w")
+        worker.holdsSteps = true
+        let text = String(repeating: "x", count: 20)
+        for number: UInt64 in 1...10 {
+            cluster.push(
+                MachineCluster.put("f\(number)", text), number: number, project: flood,
+                settles: false)
+        }
+        cluster.settle()
+        #expect(worker.machine.jobCount == 2)
+        // The first one of a project needs no more than to fit beside the others.
+        cluster.push(
+            MachineCluster.put("big", String(repeating: "y", count: 60)), number: 1, project: other)
+        #expect(worker.machine.jobCount == 3)
+        worker.holdsSteps = false
+        cluster.settle()
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(cluster.violations() == [])
+    }
+
     // Trace B5.
     @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
     {

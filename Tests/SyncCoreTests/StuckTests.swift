@@ -39,6 +39,48 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `of many files few are being written at once, the others wait without a deadline`()
+        throws
+    {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        let worker = try cluster.addWorker("a")
+        worker.isHeld = { if case .write = $0 { true } else { false } }
+        for number: UInt64 in 1...100 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number, settles: false)
+        }
+        cluster.settle()
+        #expect(worker.machine.jobCount == 100)
+        #expect(worker.steps.count == 32)
+        // A folder that takes seconds for each write is slow; it does not hang.
+        for _ in 0..<100 {
+            cluster.advance(by: .milliseconds(500))
+            guard case .write(let next, _, _, _)? = worker.steps.first else { break }
+            worker.isHeld = { if case .write(let id, _, _, _) = $0 { id != next } else { false } }
+            cluster.settle()
+        }
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(!cluster.journal.events.contains { $0.kind == .away })
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `what waits for writes that hang is given back, and nothing is burnt`() throws {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        let worker = try cluster.addWorker("a")
+        worker.hangingTargets = [Self.target]
+        for number: UInt64 in 1...100 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number, settles: false)
+        }
+        cluster.advance(by: .milliseconds(30_500))
+        #expect(worker.machine.jobCount == 0)
+        #expect(Self.kinds(cluster).filter { $0 == .away }.count == 1)
+        #expect(worker.hungWrites.count == 32)
+        cluster.finishHungWrites(of: worker)
+        cluster.advance(by: .seconds(10))
+        for number in 1...100 { #expect(cluster.text("f\(number)") == "x") }
+        #expect(!cluster.journal.events.contains { $0.kind == .retrying || $0.kind == .failed })
+        #expect(cluster.violations() == [])
+    }
+
     @Test func `other targets of the project go on while one hangs (B12)`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("a")

@@ -18,6 +18,8 @@ struct HoldOffs: Sendable {
         var endsAt: Instant
         /// When files were handed over last, under this load.
         var handedOver: [EditPath: Instant] = [:]
+        /// Files that have waited under this load.
+        var held: Set<FileIndex> = []
     }
 
     /// Turns that are further apart are no load.
@@ -35,7 +37,8 @@ struct HoldOffs: Sendable {
     ///   - most: How long at most.
     mutating func load(_ project: ProjectName, at now: Instant, first: Duration, most: Duration) {
         guard var load = loads.removeValue(forKey: project) else {
-            loads[project] = Load(wait: first, growsAt: now + first, endsAt: now + Self.memory)
+            let wait = min(first, most)
+            loads[project] = Load(wait: wait, growsAt: now + wait, endsAt: now + Self.memory)
             return
         }
         load.endsAt = now + Self.memory
@@ -61,11 +64,19 @@ struct HoldOffs: Sendable {
         return last + load.wait
     }
 
-    /// Ends the loads that are over; returns whose.
-    mutating func end(at now: Instant) -> [ProjectName] {
-        let over = loads.filter { $0.value.endsAt <= now }.keys.sorted()
-        for project in over { loads[project] = nil }
-        return over
+    /// Notes that a file waits.
+    mutating func hold(_ index: FileIndex, of project: ProjectName) {
+        loads[project]?.held.insert(index)
+    }
+
+    /// Ends the loads that are over; returns, in order, the files that may wait because of them.
+    mutating func end(at now: Instant) -> [FileIndex] {
+        var held: [FileIndex] = []
+        for (project, load) in loads where load.endsAt <= now {
+            held += load.held
+            loads[project] = nil
+        }
+        return held.sorted()
     }
 
     /// When the first load is over.

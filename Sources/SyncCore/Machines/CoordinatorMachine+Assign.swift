@@ -152,17 +152,19 @@ extension CoordinatorMachine {
     ) -> Bool {
         guard let member = membership[incarnation] else { return false }
         let limit = limit(of: member)
-        let own = member.projects[project] ?? 0
-        let others = member.holds.count - own
-        guard own < max((limit - others) / 2, own == 0 && others < limit ? 1 : 0) else {
-            return false
-        }
+        let own = member.projects[project] ?? Member.Share()
+        let others = member.holds.count - own.count
+        guard own.count < max((limit - others) / 2, own.count == 0 && others < limit ? 1 : 0)
+        else { return false }
         let slot = files[index]
         let bytes = slot.row?.failure == nil ? slot.byteCount : 0
-        if !member.holds.isEmpty, member.byteCount + bytes > settings.workerBytesMax {
-            return false
-        }
-        return hasTargetCredit(project)
+        let isBytesFree =
+            own.count == 0
+            ? member.byteCount + bytes <= settings.workerBytesMax
+            : own.bytes + bytes
+                <= (settings.workerBytesMax - (member.byteCount - own.bytes)) / 2
+        if !member.holds.isEmpty, !isBytesFree { return false }
+        return hasTargetCredit(for: index, project: project)
     }
 
     /// Files that a worker may have in hand.
@@ -176,10 +178,14 @@ extension CoordinatorMachine {
     /// second one could not tell a sandbox that was wiped in between from one that never had a
     /// marker, and what the first one wrote would be missing. Nor does one whose other stages are
     /// still to be revoked: each worker that makes it ready would revoke those of the others.
-    func hasTargetCredit(_ project: ProjectName) -> Bool {
+    /// Of what is only written again few are in hand: a worker reads their contents before it knows
+    /// their size.
+    func hasTargetCredit(for index: FileIndex, project: ProjectName) -> Bool {
         // A loop, and no closure: one that captures the machine copies it.
         guard let record = projects[project] else { return true }
-        let share = active.floods.contains(project) ? floodShare : Int.max
+        let flood = active.floods.contains(project) ? floodShare : Int.max
+        let share =
+            files[index].isEditWaiting ? flood : min(flood, settings.remoteTargetAssignmentsMax)
         for target in record.targets where target.isAttached {
             let isReady = target.isMarked && !target.revokesOthers
             let most = isReady ? min(share, settings.assignmentsMax(of: target.url)) : 1
@@ -296,7 +302,7 @@ extension CoordinatorMachine {
         let project = files[hold.index].key.project
         membership[hold.incarnation]?.holds.insert(id)
         membership[hold.incarnation]?.byteCount += hold.byteCount
-        membership[hold.incarnation]?.projects[project, default: 0] += 1
+        membership[hold.incarnation]?.projects[project, default: Member.Share()].add(hold)
         membership[hold.incarnation]?.touched.formUnion(hold.targets)
         if hold.isSuspect { membership[hold.incarnation]?.suspect = id }
         for target in hold.targets { targetCredit[target, default: 0] += 1 }
@@ -312,8 +318,9 @@ extension CoordinatorMachine {
             membership[hold.incarnation]?.suspect = nil
             nextSuspect(of: member.record.label)
         }
-        if let count = membership[hold.incarnation]?.projects[project] {
-            membership[hold.incarnation]?.projects[project] = count > 1 ? count - 1 : nil
+        membership[hold.incarnation]?.projects[project]?.remove(hold)
+        if membership[hold.incarnation]?.projects[project]?.count == 0 {
+            membership[hold.incarnation]?.projects[project] = nil
         }
         for target in hold.targets {
             guard let count = targetCredit[target] else { continue }

@@ -44,7 +44,7 @@ extension CoordinatorMachine {
 
     /// Finds out where a file stands and queues it there; older queue entries become void.
     mutating func requeue(_ index: FileIndex, at now: Instant) {
-        if staysHeldOff(index, at: now) { return }
+        if staysHeldOff(index, at: now) { return wakeBlocked(by: index, at: now) }
         unpark(index)
         if files[index].phase == .loading { forgetReadBack(index) }
         files[index].stamp &+= 1
@@ -75,6 +75,7 @@ extension CoordinatorMachine {
             if slot.trouble.value.shapeSince != nil { shaped.insert(index) }
         case .heldOff:
             guard let dueAt = standing.dueAt else { break }
+            holdOffs.hold(index, of: slot.key.project)
             delayed.insert(
                 DelayedEntry(dueAt: dueAt, index: index, stamp: files[index].stamp))
         case .parked: park(index)
@@ -114,8 +115,7 @@ extension CoordinatorMachine {
         return (.ready, nil)
     }
 
-    /// Whether a file that is held off is so after a newer edit, too: then its entry stays, and
-    /// with it whoever waits behind the file.
+    /// Whether a file that is held off is so after a newer edit, too: then its entry stays.
     private func staysHeldOff(_ index: FileIndex, at now: Instant) -> Bool {
         let slot = files[index]
         guard slot.phase == .heldOff, slot.isPending else { return false }
@@ -133,10 +133,8 @@ extension CoordinatorMachine {
     /// Lets the files of projects go whose load is over; not while the disk has a turn.
     mutating func endHoldOffs(at now: Instant) {
         guard turn == nil, !holdOffs.isEmpty else { return }
-        for project in holdOffs.end(at: now) {
-            for index in (openFiles[project] ?? []).sorted() where files[index].phase == .heldOff {
-                requeue(index, at: now)
-            }
+        for index in holdOffs.end(at: now) where files[index].phase == .heldOff {
+            requeue(index, at: now)
         }
     }
 
@@ -190,8 +188,8 @@ extension CoordinatorMachine {
             switch slot.phase {
             case .delayed where !slot.isStaged: requeue(entry.index, at: now)
             case .heldOff:
-                // The wait may have grown: what is staged is looked at again when it comes back.
-                files[entry.index].phase = .rest
+                // The wait may have grown; what is staged is looked at again when it comes back.
+                files[entry.index].phase = .ready
                 if !slot.isStaged { requeue(entry.index, at: now) }
             case .rest, .ready, .blocked, .delayed, .parked, .loading, .inHand, .failed, .ending:
                 break

@@ -38,7 +38,8 @@ extension CoordinatorMachine {
                 let bytes = slot.row?.failure == nil ? slot.byteCount : 0
                 guard case .go = admission(of: entry),
                     member.byteCount + bytes <= settings.workerBytesMax,
-                    hasTargetCredit(project), hasRoomToLoad(entry.index, project: project),
+                    hasTargetCredit(for: entry.index, project: project),
+                    hasRoomToLoad(entry.index, project: project),
                     isMeant(self, project)
                 else { continue }
                 found[incarnation, default: [:]][project] = entry

@@ -277,8 +277,8 @@ package struct CoordinatorMachine: Sendable {
         backdateAbsences(wall: wall)
         wakeDelayed(at: now)
         forgetProducers(at: now)
-        noteSharing(at: now)
         endHoldOffs(at: now)
+        noteSharing(at: now)
         closeTurn(at: now, wall: wall)
         if !isRecovering {
             probeTargets(at: now)

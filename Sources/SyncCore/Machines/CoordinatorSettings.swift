@@ -37,7 +37,7 @@ package struct CoordinatorSettings: Sendable {
     package var workerBytesMax = 64 << 20
     /// Assignments in hand, per target; how many of them are written at once is the worker's.
     package var targetAssignmentsMax = 256
-    /// Likewise of a target that is reached over a network.
+    /// Likewise of a target that is reached over a network, and of what is written again.
     package var remoteTargetAssignmentsMax = 32
     /// Assignments in hand, per target of a flood and worker, while a quiet project has work.
     package var sharedTargetAssignmentsMax = 4

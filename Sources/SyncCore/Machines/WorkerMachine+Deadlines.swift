@@ -28,6 +28,7 @@ extension WorkerMachine {
                 let target = job.assignment.targets.first(where: { $0.url == step.target })
             else { continue }
             if flights[step] != nil || isOvertaking(edit.path, at: step.target) {
+                disperse(step.target)
                 if flights[step] != nil { orphan(step) }
                 stuckWrites[step] = StuckWrite(
                     held: Registration.Held(
@@ -57,14 +58,38 @@ extension WorkerMachine {
         }
     }
 
+    /// Gives back what waits for others at a target that hangs.
+    private mutating func disperse(_ target: TargetURL) {
+        for id in crowded.removeValue(forKey: target) ?? [] {
+            fail(
+                id, target,
+                SandboxError(
+                    .target, code: "timeout",
+                    "Writes before this one have not come back from the sandbox within "
+                        + "\(settings.attemptDeadline.wholeMilliseconds) ms; look whether its "
+                        + "file system hangs. Its edits wait."))
+        }
+    }
+
+    /// One less is under way at a target: the next one may begin.
+    private mutating func leave(_ target: TargetURL) {
+        guard let count = flying[target] else { return }
+        flying[target] = count > 1 ? count - 1 : nil
+        guard let id = crowded[target]?.popFirst() else { return }
+        if crowded[target]?.isEmpty ?? false { crowded[target] = nil }
+        toWrite.append((id, target))
+    }
+
     private mutating func orphan(_ step: WriteStep) {
         guard let flight = flights[step], !flight.isOrphan else { return }
         flights[step]?.isOrphan = true
+        leave(step.target)
         orphans[step.target, default: 0] += 1
     }
 
     /// Whatever is on its way belongs to an incarnation that has ended; what was told is void.
     mutating func orphanAll() {
+        crowded = [:]
         for step in flights.keys { orphan(step) }
         stuckWrites = [:]
         deadlines = Deadlines()
@@ -76,6 +101,7 @@ extension WorkerMachine {
         deadlines.end(step)
         guard let flight = flights.removeValue(forKey: step) else { return }
         if jobs[step.assignment] != nil { stuckWrites[step] = nil }  // Not told yet.
+        if !flight.isOrphan { leave(step.target) }
         guard flight.isOrphan, let count = orphans[step.target] else { return }
         orphans[step.target] = count > 1 ? count - 1 : nil
         for id in behind.removeValue(forKey: step.target) ?? [] {

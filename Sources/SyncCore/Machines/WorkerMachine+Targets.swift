@@ -19,6 +19,12 @@ extension WorkerMachine {
                 job.results[next.target] == nil
             else { continue }
             let step = WriteStep(assignment: next.id, target: next.target)
+            if isCrowded(next.target) {
+                // One that has waited for the target to become ready has a deadline already.
+                deadlines.end(step)
+                crowded[next.target, default: []].append(next.id)
+                continue
+            }
             deadlines.begin(step, due: now + settings.attemptDeadline)
             if let place = places[target.url], place.generation > target.generation {
                 fail(next.id, target.url, Self.fillingOver)
@@ -41,6 +47,7 @@ extension WorkerMachine {
                 behind[target.url, default: []].append(next.id)
             } else {
                 flights[step] = Flight(path: edit.path)
+                flying[target.url, default: 0] += 1
                 if target.isBeingFilled { edit.isIntoFilling = true }
                 directives.append(
                     .write(
@@ -49,6 +56,10 @@ extension WorkerMachine {
                             incarnation: stamp.incarnation, generation: target.generation)))
             }
         }
+    }
+
+    private func isCrowded(_ target: TargetURL) -> Bool {
+        flying[target, default: 0] >= settings.writesPerTargetMax
     }
 
     /// Why a write into a former filling is not made; the coordinator gives it to the present one.

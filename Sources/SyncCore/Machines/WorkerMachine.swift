@@ -70,6 +70,10 @@ package struct WorkerMachine: Sendable {
     var probing: Set<TargetURL> = []
     /// Writes that were begun and have not come back, over all incarnations of this process.
     var flights: [WriteStep: Flight] = [:]
+    /// How many of them count against the most that one target takes at a time.
+    var flying: [TargetURL: Int] = [:]
+    /// Writes that wait for one of those to come back.
+    var crowded: [TargetURL: Deque<AssignmentID>] = [:]
     /// How many of them hang, or belong to a former incarnation.
     var orphans: [TargetURL: Int] = [:]
     var deadlines = Deadlines()

@@ -16,6 +16,8 @@ package struct WorkerSettings: Sendable {
     package var batchEditsMax = 256
     /// Bytes of content in one transaction of the store.
     package var batchBytesMax = 16 << 20
+    /// Writes under way at one target; the others wait, and their time has not begun.
+    package var writesPerTargetMax = 32
     /// Time for one write of an attempt; past it the file is stuck on that target.
     package var attemptDeadline: Duration = .seconds(30)
     /// Time until the store is bound again after it did not answer.

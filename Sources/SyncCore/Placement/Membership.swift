@@ -14,6 +14,22 @@ package enum MemberState: String, Sendable {
 
 /// One incarnation that may still act.
 struct Member: Sendable {
+    /// What it has in hand of one project.
+    struct Share: Sendable {
+        private(set) var count = 0
+        private(set) var bytes = 0
+
+        mutating func add(_ hold: Hold) {
+            count += 1
+            bytes += hold.byteCount
+        }
+
+        mutating func remove(_ hold: Hold) {
+            count -= 1
+            bytes -= hold.byteCount
+        }
+    }
+
     let record: IncarnationRecord
     var state: MemberState
     var route: WorkerRoute?
@@ -28,7 +44,7 @@ struct Member: Sendable {
     /// The one assignment in hand whose edit was in hand when another worker died.
     var suspect: AssignmentID?
     /// Credit used, per project.
-    var projects: [ProjectName: Int] = [:]
+    var projects: [ProjectName: Share] = [:]
     /// Targets that it was given work for: there it owes a revocation if it ends badly.
     var touched: Set<TargetURL> = []
     /// When its files may move on (set when it is expelled or replaced).
