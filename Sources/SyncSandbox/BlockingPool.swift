@@ -55,6 +55,32 @@ package final class BlockingPool: Sendable {
         return try result.get()
     }
 
+    /// Runs several calls that block, each as soon as there is a thread for it; returns when all
+    /// have come back.
+    package func runEach(
+        of count: Int, for sandbox: String, _ work: @escaping @Sendable (Int) -> Void
+    ) async {
+        if count == 0 { return }
+        let countdown = Countdown(from: count)
+        await withCheckedContinuation { continuation in
+            for place in 0..<count {
+                submit(
+                    Job(sandbox: sandbox) {
+                        work(place)
+                        if countdown.isLast() { continuation.resume() }
+                    })
+            }
+        }
+    }
+
+    private final class Countdown: Sendable {
+        private let left: Atomic<Int>
+
+        init(from count: Int) { left = Atomic(count) }
+
+        func isLast() -> Bool { left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 }
+    }
+
     private func submit(_ job: Job) {
         let lane: Int? = state.withLock { state in
             if state.running[job.sandbox, default: 0] < perSandboxMax,

@@ -78,19 +78,41 @@ package final class LocalDirectoryWriter: SandboxWriter {
         _ edit: SandboxEdit, through stage: StageName
     ) async throws(SandboxError) -> Drift? {
         try await pool.run(for: name.text) { () throws(SandboxError) in
-            let standing = try self.standing(stage)
-            let change = LocalChange(
-                path: edit.path, stage: standing, policy: self.policy,
-                looksForDrift: edit.looksForDrift, isSynced: self.isSynced)
+            try self.make(edit, through: stage)
+        }
+    }
+
+    /// Each edit as a job of its own: no task and no switch of threads between them.
+    package func apply(
+        _ edits: [SandboxEdit], through stage: StageName,
+        isLeased: @escaping @Sendable () -> Bool,
+        landed: @escaping @Sendable (Int, Result<Drift?, SandboxError>) -> Void
+    ) async {
+        await pool.runEach(of: edits.count, for: name.text) { place in
+            guard isLeased() else { return landed(place, .failure(.leaseOver)) }
             do throws(SandboxError) {
-                let drift = try change.make(edit.change)
-                try self.checkPlace(of: standing)
-                return drift
+                landed(place, .success(try self.make(edits[place], through: stage)))
             } catch {
-                if error.code == SandboxError.driftedCode { try self.checkPlace(of: standing) }
-                if error.code == SandboxError.revokedCode { self.forget(stage) }
-                throw error
+                landed(place, .failure(error))
             }
+        }
+    }
+
+    private func make(
+        _ edit: SandboxEdit, through stage: StageName
+    ) throws(SandboxError) -> Drift? {
+        let standing = try standing(stage)
+        let change = LocalChange(
+            path: edit.path, stage: standing, policy: policy, looksForDrift: edit.looksForDrift,
+            isSynced: isSynced)
+        do throws(SandboxError) {
+            let drift = try change.make(edit.change)
+            try checkPlace(of: standing)
+            return drift
+        } catch {
+            if error.code == SandboxError.driftedCode { try checkPlace(of: standing) }
+            if error.code == SandboxError.revokedCode { forget(stage) }
+            throw error
         }
     }
 

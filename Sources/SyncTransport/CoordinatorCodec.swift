@@ -171,7 +171,7 @@ enum AssignmentCodec {
             let id = AssignmentID(lines[1]),
             let attempt = FrameReader.number(lines[2]),
             let sequence = FrameReader.number(lines[4]).map({ EditSequence($0) }),
-            let project = Name(String(lines[5])), let path = try? EditPath(String(lines[6]))
+            let project = Name(lines[5]), let path = try? EditPath(lines[6])
         else { return nil }
         let words = lines[3].split(separator: " ")
         let targets = words.compactMap { word in
@@ -183,7 +183,7 @@ enum AssignmentCodec {
             return Assignment(
                 id: id, attempt: Int(attempt), task: .refresh(file, sequence), targets: targets)
         }
-        guard let producer = ProducerID(String(lines[9])),
+        guard let producer = ProducerID(lines[9]),
             let number = FrameReader.number(lines[10]), let time = FrameReader.number(lines[11])
         else { return nil }
         let change: FileChange

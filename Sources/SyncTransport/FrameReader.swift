@@ -90,13 +90,19 @@ struct FrameReader {
 
     /// Decimal digits, no sign, no leading zero, at most 2^53 - 1.
     static func number(_ text: some StringProtocol) -> UInt64? {
-        let digits = text.utf8
-        guard let first = digits.first, digits.count <= 16,
-            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
-            first != UInt8(ascii: "0") || digits.count == 1,
-            let value = UInt64(text), value <= countMax
-        else { return nil }
-        return value
+        // By bytes: each edit, assignment and report has some of these.
+        var text = String(text)
+        return text.withUTF8 { digits -> UInt64? in
+            guard let first = digits.first, digits.count <= 16,
+                first != UInt8(ascii: "0") || digits.count == 1
+            else { return nil }
+            var value: UInt64 = 0
+            for digit in digits {
+                guard case UInt8(ascii: "0")...UInt8(ascii: "9") = digit else { return nil }
+                value = value * 10 + UInt64(digit - UInt8(ascii: "0"))
+            }
+            return value <= countMax ? value : nil
+        }
     }
 }
 

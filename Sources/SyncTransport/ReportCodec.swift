@@ -5,9 +5,22 @@ internal import ZeroMQ
 enum LinesOfText {
     /// Splits at every line feed, by bytes: as characters, a carriage return before one would hide
     /// it.
-    static func split(_ text: String) -> [Substring] {
-        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-            .map(Substring.init)
+    static func split(_ text: String) -> [String] {
+        var text = text
+        return text.withUTF8 { bytes in
+            var lines: [String] = []
+            var start = 0
+            while let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) {
+                lines.append(line(bytes[start..<end]))
+                start = end + 1
+            }
+            lines.append(line(bytes[start...]))
+            return lines
+        }
+    }
+
+    private static func line(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> String {
+        String(decoding: UnsafeBufferPointer(rebasing: bytes), as: UTF8.self)
     }
 }
 
@@ -102,13 +115,13 @@ enum ReportCodec {
     }
 
     private struct Lines {
-        private var rest: [Substring].Iterator
+        private var rest: [String].Iterator
 
         init(_ text: String) {
             rest = LinesOfText.split(text).makeIterator()
         }
 
-        mutating func next() -> String? { rest.next().map(String.init) }
+        mutating func next() -> String? { rest.next() }
 
         mutating func number() -> UInt64? { rest.next().flatMap { FrameReader.number($0) } }
     }

@@ -28,10 +28,6 @@ struct Applier: Sendable {
     let sandboxes: any SandboxProvider
     let isLocalSynced: Bool
 
-    /// A write that was begun after the lease had run out: it is not made.
-    static let leaseOver = SandboxError(
-        .worker, code: "lease-over", "The worker's lease ran out before the write began.")
-
     func apply(_ batch: [Assignment]) async -> Result<[Applied], StoreError> {
         let edits = batch.compactMap { assignment -> SequencedEdit? in
             guard case .edit(let edit) = assignment.task else { return nil }
@@ -89,7 +85,7 @@ struct Applier: Sendable {
                 return .success(finding)
             }
             if marker != wanted, !target.isMarked || marker == nil {
-                guard isLeased() else { throw Self.leaseOver }
+                guard isLeased() else { throw .leaseOver }
                 try await writer.mark(wanted)
             }
             if !target.debts.isEmpty || target.revokesOthers {
@@ -140,14 +136,19 @@ struct Applier: Sendable {
             isSynced: isLocalSynced || target.url.scheme != "local")
     }
 
+    /// Carries out writes into one sandbox; returns when all have landed.
     func write(
-        _ edit: SandboxEdit, into target: TargetURL, through stage: StageName
-    ) async -> Result<Drift?, SandboxError> {
+        _ writes: SandboxWrites, isLeased: @escaping @Sendable () -> Bool,
+        landed: @escaping @Sendable (Int, Result<Drift?, SandboxError>) -> Void
+    ) async {
+        let writer: any SandboxWriter
         do throws(SandboxError) {
-            return .success(
-                try await sandboxes.writer(for: target).apply(edit, through: stage))
+            writer = try sandboxes.writer(for: writes.target)
         } catch {
-            return .failure(error)
+            for place in writes.edits.indices { landed(place, .failure(error)) }
+            return
         }
+        await writer.apply(
+            writes.edits, through: writes.stage, isLeased: isLeased, landed: landed)
     }
 }

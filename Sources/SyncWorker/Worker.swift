@@ -19,7 +19,8 @@ actor Worker: SocketLoopClient {
     private var link: WorkerLink?
     private let clock: ProcessClock
     private let lease: LeaseClock
-    private let steps: AsyncStream<WorkerDirective>.Continuation
+    private let landings: Landings
+    private let steps: AsyncStream<WorkerStep>.Continuation
     private let exits: AsyncStream<WorkerExit>.Continuation
     private let logger: Logger
     private var journal: JournalID?
@@ -27,7 +28,7 @@ actor Worker: SocketLoopClient {
 
     init(
         machine: WorkerMachine, bootID: String, on loop: SocketLoop, clock: ProcessClock,
-        lease: LeaseClock, steps: AsyncStream<WorkerDirective>.Continuation,
+        lease: LeaseClock, landings: Landings, steps: AsyncStream<WorkerStep>.Continuation,
         exits: AsyncStream<WorkerExit>.Continuation, logger: Logger
     ) {
         self.machine = machine
@@ -35,6 +36,7 @@ actor Worker: SocketLoopClient {
         self.loop = loop
         self.clock = clock
         self.lease = lease
+        self.landings = landings
         self.steps = steps
         self.exits = exits
         self.logger = logger
@@ -75,9 +77,12 @@ actor Worker: SocketLoopClient {
             note(message)
             machine.hear(message, at: now)
         }
+        for landing in landings.take() {
+            machine.wrote(landing.id, landing.target, landing.result, at: now)
+        }
         if heard.count == Self.messagesPerPassMax { return instant }
         machine.pass(at: now)
-        for directive in machine.takeDirectives() { run(directive, link) }
+        run(machine.takeDirectives(), link)
         for notice in link.takeNotices() { logger.warning("\(notice)") }
         return machine.nextDeadline.map { clock.continuous($0) }
     }
@@ -97,13 +102,22 @@ actor Worker: SocketLoopClient {
         }
     }
 
-    private func run(_ directive: WorkerDirective, _ link: WorkerLink) {
-        switch directive {
-        case .send(let message): link.send(message)
-        case .lease(let incarnation, let until): lease.set(until, of: incarnation)
-        case .exit(let reason): exits.yield(reason)
-        case .bind, .apply, .read, .prepare, .write, .probe, .list: steps.yield(directive)
+    private func run(_ directives: [WorkerDirective], _ link: WorkerLink) {
+        var writes: [SandboxWrites] = []
+        for directive in directives {
+            switch directive {
+            case .send(let message): link.send(message)
+            case .lease(let incarnation, let until): lease.set(until, of: incarnation)
+            case .exit(let reason): exits.yield(reason)
+            case .bind, .apply, .read, .prepare, .probe, .list: steps.yield(.one(directive))
+            case .write(let id, let target, let edit, let stage):
+                let place =
+                    writes.firstIndex { $0.target == target && $0.stage == stage } ?? writes.count
+                if place == writes.count { writes.append(SandboxWrites(target, through: stage)) }
+                writes[place].add(id, edit)
+            }
         }
+        for batch in writes { steps.yield(.writes(batch)) }
     }
 
     // MARK: Results
@@ -129,13 +143,6 @@ actor Worker: SocketLoopClient {
                 metadata: ["target": "\(preparation.target.url)", "code": "\(error.code)"])
         }
         machine.prepared(preparation, result, at: clock.now)
-    }
-
-    /// A write came back.
-    func wrote(
-        _ id: AssignmentID, _ target: TargetURL, _ result: Result<Drift?, SandboxError>
-    ) {
-        machine.wrote(id, target, result, at: clock.now)
     }
 
     /// A probe came back.

@@ -40,22 +40,24 @@ package struct WorkerService: Service {
     package func run() async throws {
         let clock = ProcessClock()
         let identity = try await store.identity()
-        let (steps, stepsIn) = AsyncStream<WorkerDirective>.makeStream()
+        let (steps, stepsIn) = AsyncStream<WorkerStep>.makeStream()
         let (exits, exitsIn) = AsyncStream<WorkerExit>.makeStream()
         let context = try Context()
         let loop = try SocketLoop(name: "worker", context: context)
         let lease = LeaseClock()
+        let landings = Landings()
         let worker = Worker(
             machine: WorkerMachine(settings: configuration.settings, identity: identity),
             bootID: configuration.settings.bootID, on: loop, clock: clock, lease: lease,
-            steps: stepsIn, exits: exitsIn, logger: logger)
+            landings: landings, steps: stepsIn, exits: exitsIn, logger: logger)
         do {
             try await worker.open(configuration)
             let (endings, endingsIn) = AsyncStream<Void>.makeStream()
             try await watching(endings) {
                 defer { endingsIn.finish() }
                 try await work(
-                    worker, steps: steps, exits: exits, lease: lease, clock: clock,
+                    worker, steps: steps, exits: exits,
+                    desk: Desk(lease: lease, landings: landings, clock: clock),
                     onEnding: { endingsIn.yield() })
             }
         } catch {
@@ -100,8 +102,8 @@ package struct WorkerService: Service {
     }
 
     private func work(
-        _ worker: Worker, steps: AsyncStream<WorkerDirective>, exits: AsyncStream<WorkerExit>,
-        lease: LeaseClock, clock: ProcessClock, onEnding: @Sendable () -> Void
+        _ worker: Worker, steps: AsyncStream<WorkerStep>, exits: AsyncStream<WorkerExit>,
+        desk: Desk, onEnding: @Sendable () -> Void
     ) async throws {
         let applier = Applier(
             store: store, sandboxes: sandboxes, isLocalSynced: configuration.isLocalSynced)
@@ -109,10 +111,7 @@ package struct WorkerService: Service {
             group.addTask {
                 await withDiscardingTaskGroup { inner in
                     for await step in steps {
-                        inner.addTask {
-                            await carryOut(
-                                step, with: applier, for: worker, lease: lease, clock: clock)
-                        }
+                        inner.addTask { await carryOut(step, with: applier, for: worker, desk) }
                     }
                 }
             }
@@ -138,11 +137,37 @@ package struct WorkerService: Service {
         }
     }
 
+    /// What the loop and the threads that write share.
+    private struct Desk: Sendable {
+        let lease: LeaseClock
+        let landings: Landings
+        let clock: ProcessClock
+
+        func isLeased(_ stage: StageName) -> Bool {
+            lease.isValid(for: stage.incarnation, at: clock.now)
+        }
+    }
+
     private func carryOut(
-        _ step: WorkerDirective, with applier: Applier, for worker: Worker, lease: LeaseClock,
-        clock: ProcessClock
+        _ step: WorkerStep, with applier: Applier, for worker: Worker, _ desk: Desk
     ) async {
         switch step {
+        case .one(let directive): await carryOut(directive, with: applier, for: worker, desk)
+        case .writes(let writes):
+            await applier.write(writes) {
+                desk.isLeased(writes.stage)
+            } landed: { place, result in
+                let landing = Landings.Landing(
+                    id: writes.ids[place], target: writes.target, result: result)
+                if desk.landings.add(landing) { worker.loop.wake() }
+            }
+        }
+    }
+
+    private func carryOut(
+        _ directive: WorkerDirective, with applier: Applier, for worker: Worker, _ desk: Desk
+    ) async {
+        switch directive {
         case .bind(let journal, let isAdopted):
             await worker.storeBound(applier.bind(journal, isAdopted: isAdopted))
         case .apply(let batch):
@@ -150,23 +175,14 @@ package struct WorkerService: Service {
         case .read(let assignment):
             await worker.read(assignment.id, applier.read(assignment.file))
         case .prepare(let preparation):
-            let result = await applier.prepare(preparation) {
-                lease.isValid(for: preparation.stage.incarnation, at: clock.now)
-            }
+            let result = await applier.prepare(preparation) { desk.isLeased(preparation.stage) }
             await worker.prepared(preparation, result)
-        case .write(let id, let target, let edit, let stage):
-            guard lease.isValid(for: stage.incarnation, at: clock.now) else {
-                await worker.wrote(id, target, .failure(Applier.leaseOver))
-                return
-            }
-            await worker.wrote(
-                id, target, applier.write(edit, into: target, through: stage))
         case .probe(let target, _):
             guard let marker = await worker.marker(for: target) else { return }
             await worker.probed(target, applier.probe(target, wanted: marker))
         case .list(let question):
             await worker.listed(question, applier.list(question))
-        case .send, .lease, .exit: break
+        case .write, .send, .lease, .exit: break
         }
     }
 }

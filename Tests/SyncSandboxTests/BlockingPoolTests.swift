@@ -28,6 +28,20 @@ struct BlockingPoolTests {
         func leave() { counts.withLock { $0.now -= 1 } }
     }
 
+    @Test func `of several calls one that hangs holds none of the others up`() async {
+        let pool = BlockingPool(threads: 8)
+        let gate = DispatchSemaphore(value: 0)
+        let meter = Meter()
+        await pool.runEach(of: 40, for: "s") { place in
+            // The first one comes back when all the others have.
+            if place == 0 { gate.wait() }
+            meter.note(place)
+            if meter.noted.count == 39, place != 0 { gate.signal() }
+        }
+        #expect(meter.noted == Set(0..<40))
+        await pool.runEach(of: 0, for: "s") { _ in Issue.record("nothing was to be done") }
+    }
+
     // Trace B9.
     @Test func `a sandbox that hangs takes a quarter of the threads and delays no other`()
         async throws

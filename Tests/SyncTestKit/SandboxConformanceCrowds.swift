@@ -1,8 +1,45 @@
 internal import SyncCore
+internal import Synchronization
 
 extension SandboxConformance {
     /// Clauses on what happens at the same time.
     static let crowds: [SandboxClause] = [
+        SandboxClause("of several edits each lands once, under its place") { harness in
+            let writer = try await entered(harness)
+            try await writer.apply(put("gone", "x"), through: stage(1))
+            let edits = try [put("a", "1"), delete("gone"), put("d/e", "2"), put("d/f", "3")]
+            let seen = Landed()
+            await writer.apply(edits, through: stage(1), isLeased: { true }, landed: seen.note)
+            guard seen.places == [0, 1, 2, 3], seen.codes.isEmpty else {
+                throw SandboxComplaint("landed: \(seen.places), \(seen.codes)")
+            }
+            try await expect("a", .text("1"), harness)
+            try await expect("gone", nil, harness)
+            try await expect("d/e", .text("2"), harness)
+            try await expect("d/f", .text("3"), harness)
+        },
+        SandboxClause("of several edits a failure harms no other, and none is made unleased") {
+            harness in
+            let writer = try await entered(harness)
+            try await harness.makeDirectory("shape/below")
+            let seen = Landed()
+            await writer.apply(
+                [try put("shape", "1"), try put("a", "2")], through: stage(1), isLeased: { true },
+                landed: seen.note)
+            guard seen.places == [0, 1], seen.codes.count == 1 else {
+                throw SandboxComplaint("landed: \(seen.places), \(seen.codes)")
+            }
+            try await expect("a", .text("2"), harness)
+            let late = Landed()
+            await writer.apply(
+                [try put("a", "3"), try put("b", "4")], through: stage(1), isLeased: { false },
+                landed: late.note)
+            guard late.codes == ["lease-over", "lease-over"] else {
+                throw SandboxComplaint("without a lease: \(late.places), \(late.codes)")
+            }
+            try await expect("a", .text("2"), harness)
+            try await expect("b", nil, harness)
+        },
         SandboxClause("whoever reads sees the old content or the new one, never a part") {
             harness in
             let writer = try await entered(harness)
@@ -70,4 +107,21 @@ extension SandboxConformance {
             try await expect("s1", .text("2"), harness)
         },
     ]
+}
+
+/// Which edits of several have landed, and how.
+private final class Landed: Sendable {
+    private let results = Mutex<[(place: Int, code: String?)]>([])
+
+    /// Places, in order.
+    var places: [Int] { results.withLock { $0.map(\.place).sorted() } }
+
+    /// Codes of failures.
+    var codes: [String] { results.withLock { $0.compactMap(\.code) } }
+
+    @Sendable func note(_ place: Int, _ result: Result<Drift?, SandboxError>) {
+        var code: String?
+        if case .failure(let error) = result { code = error.code }
+        results.withLock { $0.append((place, code)) }
+    }
 }

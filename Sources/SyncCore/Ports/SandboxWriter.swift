@@ -134,6 +134,10 @@ package struct SandboxError: Error, Sendable {
         self.retryAfter = retryAfter
     }
 
+    /// A write that would have begun after the lease had run out: it is not made.
+    package static let leaseOver = SandboxError(
+        .worker, code: "lease-over", "The worker's lease ran out before the write began.")
+
     /// Code of a `worker` failure: this incarnation was revoked here and must register anew.
     package static let revokedCode = "revoked"
 
@@ -198,6 +202,44 @@ package protocol SandboxWriter: Sendable {
     ///   (``DriftPolicy``); a change between the look and the rename is not seen.
     @discardableResult
     func apply(_ edit: SandboxEdit, through stage: StageName) async throws(SandboxError) -> Drift?
+
+    /// Makes several files what the edits say, of different paths that are not each other's
+    /// ancestors; returns when all have landed.
+    ///
+    /// One that hangs holds none of the others up, as far as there are threads.
+    ///
+    /// - Parameters:
+    ///   - isLeased: Asked right before each write; one without a lease is not made
+    ///     (``SandboxError/leaseOver``).
+    ///   - landed: Called once for each edit, by its place, as soon as it has its result, from any
+    ///     thread.
+    func apply(
+        _ edits: [SandboxEdit], through stage: StageName,
+        isLeased: @escaping @Sendable () -> Bool,
+        landed: @escaping @Sendable (Int, Result<Drift?, SandboxError>) -> Void
+    ) async
+}
+
+extension SandboxWriter {
+    /// Each edit in a task of its own, for sandboxes that are awaited and not blocked on.
+    package func apply(
+        _ edits: [SandboxEdit], through stage: StageName,
+        isLeased: @escaping @Sendable () -> Bool,
+        landed: @escaping @Sendable (Int, Result<Drift?, SandboxError>) -> Void
+    ) async {
+        await withDiscardingTaskGroup { group in
+            for (place, edit) in edits.enumerated() {
+                group.addTask {
+                    guard isLeased() else { return landed(place, .failure(.leaseOver)) }
+                    do throws(SandboxError) {
+                        landed(place, .success(try await self.apply(edit, through: stage)))
+                    } catch {
+                        landed(place, .failure(error))
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Opens the sandboxes that a worker can reach.
