@@ -111,8 +111,11 @@ actor Worker: SocketLoopClient {
             case .exit(let reason): exits.yield(reason)
             case .bind, .apply, .read, .prepare, .probe, .list: steps.yield(.one(directive))
             case .write(let id, let target, let edit, let stage):
+                // The last that fits: one that hangs keeps the contents of its batch.
                 let place =
-                    writes.firstIndex { $0.target == target && $0.stage == stage } ?? writes.count
+                    writes.lastIndex {
+                        $0.target == target && $0.stage == stage && $0.hasRoom
+                    } ?? writes.count
                 if place == writes.count { writes.append(SandboxWrites(target, through: stage)) }
                 writes[place].add(id, edit)
             }

@@ -13,6 +13,13 @@ struct SandboxWrites: Sendable {
     let stage: StageName
     private(set) var ids: [AssignmentID] = []
     private(set) var edits: [SandboxEdit] = []
+    private var byteCount = 0
+
+    /// Content from which on no further write is added.
+    private static let bytesMax = 1 << 20
+
+    /// Whether another write may be added.
+    var hasRoom: Bool { byteCount < Self.bytesMax }
 
     init(_ target: TargetURL, through stage: StageName) {
         self.target = target
@@ -23,6 +30,7 @@ struct SandboxWrites: Sendable {
     mutating func add(_ id: AssignmentID, _ edit: SandboxEdit) {
         ids.append(id)
         edits.append(edit)
+        byteCount += edit.change.byteCount
     }
 }
 

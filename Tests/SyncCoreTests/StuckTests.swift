@@ -81,6 +81,49 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `what waits behind writes of a target that is gone is given back with them`() throws
+    {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        let worker = try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("first", "x"), number: 1)
+        worker.isHeld = { if case .write = $0 { true } else { false } }
+        for number: UInt64 in 2...121 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number, settles: false)
+        }
+        cluster.settle()
+        #expect(worker.machine.jobCount == 120)
+        cluster.sandboxes[Self.target]?.failure = SandboxError(
+            .target, code: "away", "The sandbox does not answer.")
+        worker.isHeld = { _ in false }
+        cluster.settle()
+        #expect(worker.machine.jobCount == 0)
+        #expect(cluster.journal.events.filter { $0.kind == .parked }.count == 120)
+        cluster.sandboxes[Self.target]?.failure = nil
+        cluster.advance(by: .seconds(5))
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a write that waits again is overdue by its new time, and hides no other`() {
+        func step(_ serial: UInt64) -> WriteStep {
+            WriteStep(
+                assignment: AssignmentID(epoch: Epoch(bits: 1), serial: serial),
+                target: Self.target)
+        }
+        func at(_ seconds: Int) -> Instant { Instant(nanoseconds: 0) + .seconds(seconds) }
+        var deadlines = Deadlines()
+        for serial: UInt64 in 1...3 { deadlines.begin(step(serial), due: at(30)) }
+        deadlines.begin(step(4), due: at(31))
+        deadlines.end(step(2))
+        deadlines.begin(step(2), due: at(51))
+        deadlines.end(step(1))
+        #expect(deadlines.nextDeadline == at(30))
+        #expect(deadlines.overdue(at: at(40)) == [step(3), step(4)])
+        #expect(deadlines.nextDeadline == at(51))
+        #expect(deadlines.overdue(at: at(51)) == [step(2)])
+        #expect(deadlines.nextDeadline == nil)
+    }
+
     @Test func `other targets of the project go on while one hangs (B12)`() throws {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("a")

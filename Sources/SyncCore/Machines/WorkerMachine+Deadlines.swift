@@ -13,6 +13,8 @@ extension WorkerMachine {
     struct StuckWrite: Sendable {
         let held: Registration.Held
         let target: AssignedTarget
+        /// Whether a registration has told of it; else the outcome will.
+        var isTold = false
     }
 
     /// Reports writes whose deadline has passed.
@@ -71,13 +73,23 @@ extension WorkerMachine {
         }
     }
 
-    /// One less is under way at a target: the next one may begin.
+    /// One less is under way at a target: the next pass begins another one.
     private mutating func leave(_ target: TargetURL) {
         guard let count = flying[target] else { return }
         flying[target] = count > 1 ? count - 1 : nil
-        guard let id = crowded[target]?.popFirst() else { return }
-        if crowded[target]?.isEmpty ?? false { crowded[target] = nil }
-        toWrite.append((id, target))
+    }
+
+    /// What of a job was stuck when the job ended, and hangs no more, is settled at once: nothing
+    /// that lands later would tell.
+    mutating func settleStuck(of job: Job) {
+        for target in job.assignment.targets {
+            let step = WriteStep(assignment: job.assignment.id, target: target.url)
+            guard let write = stuckWrites[step], flights[step] == nil,
+                !isOvertaking(write.held.file.path, at: target.url)
+            else { continue }
+            stuckWrites[step] = nil
+            report(.settled(write.held.file.path), at: write.target)
+        }
     }
 
     private mutating func orphan(_ step: WriteStep) {
@@ -100,7 +112,8 @@ extension WorkerMachine {
     mutating func landed(_ step: WriteStep) {
         deadlines.end(step)
         guard let flight = flights.removeValue(forKey: step) else { return }
-        if jobs[step.assignment] != nil { stuckWrites[step] = nil }  // Not told yet.
+        let isTold = stuckWrites[step]?.isTold ?? false
+        if jobs[step.assignment] != nil, !isTold { stuckWrites[step] = nil }
         if !flight.isOrphan { leave(step.target) }
         guard flight.isOrphan, let count = orphans[step.target] else { return }
         orphans[step.target] = count > 1 ? count - 1 : nil
@@ -108,7 +121,7 @@ extension WorkerMachine {
             toWrite.append((id, step.target))
         }
         for (told, write) in stuckWrites where told.target == step.target {
-            guard jobs[told.assignment] == nil,
+            guard jobs[told.assignment] == nil || (told == step && write.isTold),
                 !isOvertaking(write.held.file.path, at: told.target)
             else { continue }
             stuckWrites[told] = nil

@@ -12,49 +12,64 @@ extension WorkerMachine {
     }
 
     /// Begins writes whose target is ready; makes the others ready first.
+    ///
+    /// Few are under way at a target at a time. The others wait in their order without a deadline,
+    /// and each that did not fly, because its target was not ready or it failed, leaves its place to
+    /// the next: who waits always waits for one that is under way.
     mutating func beginWrites(at now: Instant) {
         while let next = toWrite.popFirst() {
-            guard let job = jobs[next.id], var edit = job.edit, let stamp,
-                let target = job.assignment.targets.first(where: { $0.url == next.target }),
-                job.results[next.target] == nil
-            else { continue }
-            let step = WriteStep(assignment: next.id, target: next.target)
-            if isCrowded(next.target) {
+            if crowded[next.target] != nil || isCrowded(next.target) {
                 // One that has waited for the target to become ready has a deadline already.
-                deadlines.end(step)
+                deadlines.end(WriteStep(assignment: next.id, target: next.target))
                 crowded[next.target, default: []].append(next.id)
-                continue
-            }
-            deadlines.begin(step, due: now + settings.attemptDeadline)
-            if let place = places[target.url], place.generation > target.generation {
-                fail(next.id, target.url, Self.fillingOver)
-                continue
-            }
-            guard var place = places[target.url], place.generation == target.generation else {
-                let over = places[target.url]?.waiting ?? []
-                prepare(target, for: next.id, as: stamp)
-                for id in over { fail(id, target.url, Self.fillingOver) }
-                continue
-            }
-            if place.isPreparing {
-                place.waiting.append(next.id)
-                places[target.url] = place
-            } else if !place.isReady || !place.revoked.isSuperset(of: target.debts)
-                || (target.revokesOthers && !place.othersRevoked)
-            {
-                prepare(target, for: next.id, as: stamp)
-            } else if isOvertaking(edit.path, at: target.url) {
-                behind[target.url, default: []].append(next.id)
             } else {
-                flights[step] = Flight(path: edit.path)
-                flying[target.url, default: 0] += 1
-                if target.isBeingFilled { edit.isIntoFilling = true }
-                directives.append(
-                    .write(
-                        next.id, target.url, edit,
-                        StageName(
-                            incarnation: stamp.incarnation, generation: target.generation)))
+                beginWrite(of: next.id, into: next.target, at: now)
             }
+        }
+        if crowded.isEmpty { return }
+        for target in crowded.keys.sorted() {
+            while !isCrowded(target), let id = crowded[target]?.popFirst() {
+                beginWrite(of: id, into: target, at: now)
+            }
+            if crowded[target]?.isEmpty ?? false { crowded[target] = nil }
+        }
+    }
+
+    private mutating func beginWrite(
+        of id: AssignmentID, into url: TargetURL, at now: Instant
+    ) {
+        guard let job = jobs[id], var edit = job.edit, let stamp,
+            let target = job.assignment.targets.first(where: { $0.url == url }),
+            job.results[url] == nil
+        else { return }
+        let step = WriteStep(assignment: id, target: url)
+        deadlines.begin(step, due: now + settings.attemptDeadline)
+        if let place = places[url], place.generation > target.generation {
+            fail(id, url, Self.fillingOver)
+            return
+        }
+        guard var place = places[url], place.generation == target.generation else {
+            let over = places[url]?.waiting ?? []
+            prepare(target, for: id, as: stamp)
+            for id in over { fail(id, url, Self.fillingOver) }
+            return
+        }
+        if place.isPreparing {
+            place.waiting.append(id)
+            places[url] = place
+        } else if !place.isReady || !place.revoked.isSuperset(of: target.debts)
+            || (target.revokesOthers && !place.othersRevoked)
+        {
+            prepare(target, for: id, as: stamp)
+        } else if isOvertaking(edit.path, at: url) {
+            behind[url, default: []].append(id)
+        } else {
+            flights[step] = Flight(path: edit.path)
+            flying[url, default: 0] += 1
+            if target.isBeingFilled { edit.isIntoFilling = true }
+            let stage = StageName(
+                incarnation: stamp.incarnation, generation: target.generation)
+            directives.append(.write(id, url, edit, stage))
         }
     }
 

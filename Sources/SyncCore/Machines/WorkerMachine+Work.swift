@@ -134,6 +134,7 @@ extension WorkerMachine {
                 Outcome(
                     assignment: id, store: store, targets: job.results, drifts: job.drifts)),
             held: job.held)
+        if !stuckWrites.isEmpty { settleStuck(of: job) }
     }
 }
 

@@ -171,6 +171,7 @@ package struct WorkerMachine: Sendable {
         registration += 1
         registeredAt = now
         outbox.sentAll(at: now)
+        for step in stuckWrites.keys { stuckWrites[step]?.isTold = true }
         directives.append(
             .send(
                 .register(

@@ -16,10 +16,11 @@ package struct WriteStep: Hashable, Sendable {
 
 /// When writes are overdue: attempts that may be stuck.
 ///
-/// All have the same time, so they are overdue in the order in which they began.
+/// All have the same time, so they are overdue in the order in which they began. One that has ended
+/// and begins again has another due time: its former entry is void.
 package struct Deadlines: Sendable {
     private var due: [WriteStep: Instant] = [:]
-    private var order: Deque<WriteStep> = []
+    private var order: Deque<(step: WriteStep, due: Instant)> = []
 
     /// Without writes.
     package init() {}
@@ -28,7 +29,7 @@ package struct Deadlines: Sendable {
     package mutating func begin(_ step: WriteStep, due at: Instant) {
         guard due[step] == nil else { return }
         due[step] = at
-        order.append(step)
+        order.append((step, at))
     }
 
     /// Notes that a write is over.
@@ -40,23 +41,21 @@ package struct Deadlines: Sendable {
     /// Takes the writes whose time is over.
     package mutating func overdue(at now: Instant) -> [WriteStep] {
         var found: [WriteStep] = []
-        while let first = order.first {
-            guard let at = due[first] else {
-                order.removeFirst()
-                continue
-            }
-            guard at <= now else { break }
+        trim()
+        while let first = order.first, first.due <= now {
             order.removeFirst()
-            due[first] = nil
-            found.append(first)
+            due[first.step] = nil
+            found.append(first.step)
+            trim()
         }
         return found
     }
 
     /// When the next one is overdue; nil when nothing is under way.
-    package var nextDeadline: Instant? { order.first.flatMap { due[$0] } }
+    package var nextDeadline: Instant? { order.first?.due }
 
+    /// Removes void entries in front, so that the first one always counts.
     private mutating func trim() {
-        while let first = order.first, due[first] == nil { order.removeFirst() }
+        while let first = order.first, due[first.step] != first.due { order.removeFirst() }
     }
 }
