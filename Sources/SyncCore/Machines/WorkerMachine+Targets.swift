@@ -14,7 +14,7 @@ extension WorkerMachine {
     /// Begins writes whose target is ready; makes the others ready first.
     ///
     /// Few are under way at a target at a time. The others wait in their order without a deadline,
-    /// and each that did not fly, because its target was not ready or it failed, leaves its place to
+    /// and each that did not fly, since its target was not ready or it failed, leaves its place to
     /// the next: who waits always waits for one that is under way.
     mutating func beginWrites(at now: Instant) {
         while let next = toWrite.popFirst() {
