@@ -51,6 +51,26 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `a project whose file could not go keeps its turn`() {
+        let (first, second) = (MachineCluster.name("p1"), MachineCluster.name("p2"))
+        var queue = ReadyQueue()
+        for (number, project) in [(1, first), (2, second), (3, first), (4, second)] {
+            let sequence = EditSequence(UInt64(number))
+            queue.push(
+                ReadyEntry(sequence: sequence, index: number, stamp: 0), project: project)
+        }
+        var judge = 0
+        func pop() -> Int? { queue.pop(by: &judge) { _, _, _ in .go }?.entry.index }
+        #expect(pop() == 1)
+        queue.giveTurnBack(to: first)
+        #expect(pop() == 3)
+        #expect(pop() == 2)
+        queue.giveTurnBack(to: second)
+        #expect(pop() == 4)
+        queue.giveTurnBack(to: second)
+        #expect(pop() == nil && queue.isEmpty)
+    }
+
     // Trace B5.
     @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
     {

@@ -17,6 +17,11 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `a project keeps its turn when its file waits for a related one`() async throws {
+        let result = try await SimCommand.run(["--seed", "7003179"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `a fresh seed keeps every promise`() async throws {
         let result = try await SimCommand.run(["--seconds", "10"])
         // The sums name the seed, so that a failure can be repeated.

@@ -83,6 +83,13 @@ package struct ReadyQueue: Sendable {
         return nil
     }
 
+    /// Puts a project in front of the round again: what was taken out last could not go after all.
+    package mutating func giveTurnBack(to project: ProjectName) {
+        guard let place = round.lastIndex(of: project) else { return }
+        round.remove(at: place)
+        round.prepend(project)
+    }
+
     /// Takes everything out.
     package mutating func removeAll() -> [(project: ProjectName, entry: ReadyEntry)] {
         defer {

@@ -116,9 +116,13 @@ extension CoordinatorMachine {
                 dropReadBack(index)
                 files[index].phase = .blocked
                 blockedBy[other, default: []].append(index)
+                queue.giveTurnBack(to: next.project)
                 continue
             }
-            if holdsBack(next.entry, for: label, incarnation) { continue }
+            if holdsBack(next.entry, for: label, incarnation) {
+                queue.giveTurnBack(to: next.project)
+                continue
+            }
             guard let assignment = assignment(of: index, to: incarnation, at: now) else { continue }
             batches[incarnation, default: []].append(assignment)
             return true
