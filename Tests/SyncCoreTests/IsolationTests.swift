@@ -12,7 +12,10 @@ import Testing
         private var requests: UInt8 = 0
         private var numbers: [String: UInt64] = [:]
 
-        init(_ settings: CoordinatorSettings = CoordinatorSettings()) throws {
+        init(_ given: CoordinatorSettings = CoordinatorSettings()) throws {
+            // Of two projects' quanta, as these tests count them.
+            var settings = given
+            settings.sharedTurnEditsMax = 64
             machine = try CoordinatorMachine(
                 settings: settings,
                 snapshot: JournalSnapshot(header: JournalHeader(journal: JournalID(bits: 7))),
