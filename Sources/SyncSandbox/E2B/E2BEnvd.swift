@@ -65,15 +65,25 @@ struct E2BEnvd: Sendable {
     ///
     /// - Parameter sparesPaused: A paused sandbox is left as it is: `target`, `paused`.
     func download(_ path: String, sparesPaused: Bool) async throws(SandboxError) -> [UInt8]? {
-        let reply = try await answer("read", .place("'\(path)'"), sparesPaused: sparesPaused) {
+        var reply = try await get(path, sparesPaused: sparesPaused)
+        if reply.status == 404 {
+            // Content is served with numbers as codes, as the proxy has them; a look goes by words.
+            if try await stat(path) == nil { return nil }
+            // Another worker's marker came between the two.
+            reply = try await get(path, sparesPaused: sparesPaused)
+        }
+        guard reply.isSuccess else { throw failure(reply, "read", .place("'\(path)'")) }
+        return Array(reply.body.readableBytesView)
+    }
+
+    private func get(
+        _ path: String, sparesPaused: Bool
+    ) async throws(SandboxError) -> E2BReply {
+        try await answer("read", .place("'\(path)'"), sparesPaused: sparesPaused) {
             E2BRequest(
                 method: .GET, url: "\($0.address)/files?path=\(Self.escaped(path))",
                 deadline: configuration.requestDeadline)
         }
-        // Content is served with numbers as codes, as the proxy has them; a look goes by words.
-        if reply.status == 404, try await stat(path) == nil { return nil }
-        guard reply.isSuccess else { throw failure(reply, "read", .place("'\(path)'")) }
-        return Array(reply.body.readableBytesView)
     }
 
     // MARK: The file system service
