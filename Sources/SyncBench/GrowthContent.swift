@@ -36,15 +36,7 @@ struct GrowthContentWorkload: Workload {
 
     /// Megabytes a second, from the first push to the last file.
     private func visible(_ count: Int, _ bytes: Int, in pool: Pool) async throws -> Double {
-        try await pool.startCoordinator()
-        try await pool.startWorkers(size.workers)
-        try await pool.waitForWorkers(size.workers)
-        let pusher = try await pool.pusher("bench")
-        try await pusher.push(
-            Pusher.Run(count: 1, batch: 1, window: 1) { _ in
-                BenchEdits.put("before", place: 0, bytes: 64)
-            })
-        try await pool.flush("bench")
+        let pusher = try await pool.startWarm(size.workers)
         // Made before: making them takes about as long as sending them.
         let contents = (0..<4).map { BenchEdits.content($0, bytes: bytes) }
         let batch = min(max((4 << 20) / bytes, 1), 256)

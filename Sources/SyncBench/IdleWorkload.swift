@@ -19,15 +19,7 @@ struct IdleWorkload: Workload {
     }
 
     private func measure(_ pool: Pool) async throws -> Pair {
-        try await pool.startCoordinator()
-        try await pool.startWorkers(size.workers)
-        try await pool.waitForWorkers(size.workers)
-        let pusher = try await pool.pusher("bench")
-        try await pusher.push(
-            Pusher.Run(count: 1, batch: 1, window: 1) { _ in
-                BenchEdits.put("before", place: 0, bytes: 64)
-            })
-        try await pool.flush("bench")
+        _ = try await pool.startWarm(size.workers)
         let processes = await pool.processes
         let before = Resident(processes)
         let watch = UsageWatch(processes)

@@ -73,6 +73,23 @@ actor Pool {
         }
     }
 
+    /// Starts coordinator and workers, and has one edit go all the way.
+    ///
+    /// - Parameter flags: More flags for each worker.
+    /// - Returns: The pusher that pushed it.
+    func startWarm(_ workers: Int, _ flags: [String] = []) async throws -> Pusher {
+        try await startCoordinator()
+        try startWorkers(workers, flags)
+        try await waitForWorkers(workers)
+        let pusher = try await pusher("bench")
+        try await pusher.push(
+            Pusher.Run(count: 1, batch: 1, window: 1) { _ in
+                BenchEdits.put("before", place: 0, bytes: 64)
+            })
+        try await flush("bench")
+        return pusher
+    }
+
     /// Waits until so many workers get work.
     func waitForWorkers(_ count: Int) async throws {
         let end = ContinuousClock.now + .seconds(120)

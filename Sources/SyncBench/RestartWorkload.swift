@@ -54,17 +54,9 @@ struct RestartWorkload: Workload {
     /// Pushes the edits and tells how many files are dirty then.
     private func fill(_ pool: Pool) async throws -> Int {
         let bytes = size.bytes
-        try await pool.startCoordinator()
-        // As slow as can be, so that nearly all files are dirty, and yet with files in hand.
-        try await pool.startWorkers(size.workers, ["--capacity", "1"])
-        try await pool.waitForWorkers(size.workers)
-        let pusher = try await pool.pusher("bench")
-        // In one folder, which is watched later.
-        try await pusher.push(
-            Pusher.Run(count: 1, batch: 1, window: 1) { _ in
-                BenchEdits.put("before", place: 0, bytes: 64)
-            })
-        try await pool.flush("bench")
+        // As slow as can be, so that nearly all files are dirty, and yet with files in hand. All in
+        // one folder, which is watched later.
+        let pusher = try await pool.startWarm(size.workers, ["--capacity", "1"])
         try await pusher.push(
             Pusher.Run(count: size.edits, batch: 256, window: 4_000) {
                 BenchEdits.put("f\($0)", place: $0, bytes: bytes)

@@ -209,7 +209,7 @@ extension SimulatedCluster {
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
                 if mustMark {
                     guard isLeased(process, preparation.stage) else {
-                        end(.failure(Self.leaseOver))
+                        end(.failure(.leaseOver))
                         return
                     }
                     let known = record(of: url)
@@ -280,9 +280,6 @@ extension SimulatedCluster {
             isSynced: target.url.scheme != "local")
     }
 
-    private static let leaseOver = SandboxError(
-        .worker, code: "lease-over", "The lease ran out.")
-
     private func isLeased(_ process: WorkerProcess, _ stage: StageName) -> Bool {
         process.lease.incarnation == stage.incarnation
             && process.clock.reading(at: agenda.now) < process.lease.until
@@ -292,7 +289,7 @@ extension SimulatedCluster {
     private func write(_ step: WriteStep, _ process: WorkerProcess) {
         later(process, after: chance.micros(1, 50)) { [unowned self] in
             guard isLeased(process, step.stage) else {
-                answer(process) { $0.wrote(step.id, step.url, .failure(Self.leaseOver), at: $1) }
+                answer(process) { $0.wrote(step.id, step.url, .failure(.leaseOver), at: $1) }
                 return
             }
             beginWrite(step, process)

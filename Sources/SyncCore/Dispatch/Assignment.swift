@@ -18,7 +18,7 @@ package struct AssignmentID: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// As text, for people and logs.
-    package var description: String { Hexadecimal.digits(of: epoch.bits) + "-" + String(serial) }
+    package var description: String { Incarnation(epoch: epoch, count: serial).description }
 }
 
 /// A target as an assignment names it, with what must be done there before the first write.

@@ -68,16 +68,15 @@ extension CoordinatorMachine {
             if arriving.isEmpty { arriving.append(ReadyQueue()) }
             arriving[arriving.count - 1].push(
                 readyEntry(of: index), project: slot.key.project)
-        case .delayed:
+        case .delayed, .heldOff:
             guard let dueAt = standing.dueAt else { break }
             delayed.insert(
                 DelayedEntry(dueAt: dueAt, index: index, stamp: files[index].stamp))
-            if slot.trouble.value.shapeSince != nil { shaped.insert(index) }
-        case .heldOff:
-            guard let dueAt = standing.dueAt else { break }
-            holdOffs.hold(index, of: slot.key.project)
-            delayed.insert(
-                DelayedEntry(dueAt: dueAt, index: index, stamp: files[index].stamp))
+            if standing.phase == .heldOff {
+                holdOffs.hold(index, of: slot.key.project)
+            } else if slot.trouble.value.shapeSince != nil {
+                shaped.insert(index)
+            }
         case .parked: park(index)
         case .ending: inbox.append(.settle(index))
         case .rest, .blocked, .loading, .inHand, .failed: break
