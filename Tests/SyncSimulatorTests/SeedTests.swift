@@ -22,6 +22,11 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `an edit that is restored meets the condition that it met before`() async throws {
+        let result = try await SimCommand.run(["--seed", "7120121"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `a fresh seed keeps every promise`() async throws {
         let result = try await SimCommand.run(["--seconds", "10"])
         // The sums name the seed, so that a failure can be repeated.

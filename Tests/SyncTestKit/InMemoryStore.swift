@@ -81,7 +81,9 @@ package final class InMemoryStore: VersionedStore {
             if last == edit.sequence { return .known(current) }
             if last > edit.sequence { return .stale(by: last) }
         }
-        if let expected = edit.expectedVersion, expected != current {
+        if let expected = edit.expectedVersion, expected != current,
+            file?.versions.last?.id != edit.id
+        {
             return .conflict(current: current)
         }
         let listing = StoredFile(

@@ -4,6 +4,35 @@ internal import Testing
 extension StoreConformance {
     /// Clauses on zombies and pages.
     static let fenceCases = [
+        StoreConformance("an edit that comes again under a new sequence meets its own version") {
+            open in
+            // After an adoption, from a copy of the journal that still has it waiting.
+            let store = try await open()
+            let large = Content(Array(repeating: 7, count: 5_000_000))
+            _ = try await store.apply([.put(1, .named("a")), .put(2, .named("b"))])
+            let made = [
+                SequencedEdit.put(3, .named("a"), "mine", expected: 1),
+                .put(4, .named("b"), content: large, expected: 1),
+            ]
+            #expect(try await store.apply(made) == [.applied(Version(2)), .applied(Version(2))])
+            let again = [
+                SequencedEdit.put(13, .named("a"), "mine", number: 3, expected: 1),
+                .put(14, .named("b"), content: large, number: 4, expected: 1),
+            ]
+            let answers = try await store.apply(again)
+            #expect(answers == [.applied(Version(3)), .applied(Version(3))])
+            // Who still has it under its former sequence is fenced.
+            let late = try await store.apply(made)
+            #expect(late == [13, 14].map { .stale(by: EditSequence($0)) })
+            // Another one with the same condition is refused, as is this one once it is not newest.
+            #expect(
+                try await store.apply([.put(15, .named("a"), expected: 1)])
+                    == [.conflict(current: Version(3))])
+            _ = try await store.apply([.put(16, .named("a"))])
+            #expect(
+                try await store.apply([.put(17, .named("a"), "mine", number: 3, expected: 1)])
+                    == [.conflict(current: Version(4))])
+        },
         StoreConformance("a zombie's batch changes nothing but what is new in it") { open in
             let zombie = try await open()
             let successor = try await open()

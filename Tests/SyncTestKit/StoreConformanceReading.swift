@@ -99,16 +99,16 @@ extension SequencedEdit {
     /// Who pushes in the store's suite.
     package static let producer = ProducerID(name: .demo, life: .max)
 
-    /// A put whose content is its sequence, unless told otherwise.
+    /// A put whose content and number are its sequence, unless told otherwise.
     package static func put(
         _ sequence: UInt64, _ file: FileKey, _ text: String? = nil, content: Content? = nil,
-        expected: UInt64? = nil
+        number: UInt64? = nil, expected: UInt64? = nil
     ) -> SequencedEdit {
         let content = content ?? Content(Array((text ?? "\(sequence)").utf8))
         return SequencedEdit(
             sequence: EditSequence(sequence), file: file,
             change: .put(content, isExecutable: false), expectedVersion: expected.map(Version.init),
-            id: EditID(producer: producer, number: sequence),
+            id: EditID(producer: producer, number: number ?? sequence),
             acceptedAt: Timestamp(milliseconds: sequence))
     }
 

@@ -6,7 +6,7 @@ import type { MutationCtx, QueryCtx } from "./_generated/server";
 import { internalMutation, internalQuery } from "./_generated/server";
 
 // Told by `identity`: a syncd that knows another format asks for the functions of its own build.
-const format = 1;
+const format = 2;
 // Bytes in one document. It may have 1 MiB in all, and holds project and path besides.
 const pieceBytesMax = 1_000_000;
 // Pieces that one answer brings.
@@ -22,6 +22,13 @@ function findFile(ctx: QueryCtx, { project, path }: FileKey) {
   return ctx.db
     .query("syncdFiles")
     .withIndex("byPath", (q) => q.eq("project", project).eq("path", path))
+    .unique();
+}
+
+function findVersion(ctx: QueryCtx, { project, path }: FileKey, version: number) {
+  return ctx.db
+    .query("syncdVersions")
+    .withIndex("byVersion", (q) => q.eq("project", project).eq("path", path).eq("version", version))
     .unique();
 }
 
@@ -81,11 +88,15 @@ export const bind = internalMutation({
 /**
  * What becomes of an edit without looking at its content; null: it may be applied.
  *
- * The sequence comes before the condition, so that a repeated edit never meets its own version.
+ * The sequence comes before the condition, so that a repeated edit never meets its own version. One
+ * that comes again under a new sequence, from a journal that was restored, is known by who pushed it.
  */
-function verdict(
+async function verdict(
+  ctx: QueryCtx,
   current: Doc<"syncdFiles"> | null,
-  { sequence, expectedVersion }: { sequence: number; expectedVersion: number | null },
+  { sequence, expectedVersion, producer, number }: {
+    sequence: number; expectedVersion: number | null; producer: string; number: bigint;
+  },
 ) {
   if (current !== null && sequence === current.sequence) {
     return { outcome: "known", version: current.version };
@@ -95,7 +106,9 @@ function verdict(
   }
   const version = current === null ? 0 : current.version;
   if (expectedVersion !== null && expectedVersion !== version) {
-    return { outcome: "conflict", version };
+    const newest = current === null ? null : await findVersion(ctx, current, version);
+    const isOwn = newest !== null && newest.producer === producer && newest.number === number;
+    if (!isOwn) return { outcome: "conflict", version };
   }
   return null;
 }
@@ -125,12 +138,14 @@ export const putPart = internalMutation({
     path: v.string(),
     sequence: v.number(),
     expectedVersion: v.union(v.number(), v.null()),
+    producer: v.string(),
+    number: v.int64(),
     offset: v.number(),
     bytes: v.bytes(),
   },
   handler: async (ctx, part) => {
     const { project, path, sequence, offset, bytes } = part;
-    const decided = verdict(await findFile(ctx, part), part);
+    const decided = await verdict(ctx, await findFile(ctx, part), part);
     if (decided !== null) return decided;
     const upload = await findUpload(ctx, part, sequence);
     const held = upload === null ? 0 : upload.byteCount;
@@ -172,7 +187,7 @@ export const updateFile = internalMutation({
   handler: async (ctx, edit) => {
     const { project, path, sequence, isDelete, isExecutable, byteCount, digest, content } = edit;
     const current = await findFile(ctx, edit);
-    const decided = verdict(current, edit);
+    const decided = await verdict(ctx, current, edit);
     if (decided !== null) return decided;
     if (content === null) {
       const upload = await findUpload(ctx, edit, sequence);
@@ -282,11 +297,7 @@ export const getFile = internalQuery({
   handler: async (ctx, { project, path, version, offset }) => {
     const file = await findFile(ctx, { project, path });
     if (file === null) return null;
-    const row = await ctx.db
-      .query("syncdVersions")
-      .withIndex("byVersion", (q) =>
-        q.eq("project", project).eq("path", path).eq("version", version ?? file.version))
-      .unique();
+    const row = await findVersion(ctx, file, version ?? file.version);
     if (row === null) return null;
     const pieces = await ctx.db
       .query("syncdContents")

@@ -6,7 +6,7 @@ package import SyncCore
 /// row. Edits of different files share no row, so they never conflict.
 package final class ConvexStore: VersionedStore {
     /// Format of what the deployed functions keep and answer.
-    private static let format: UInt64 = 1
+    private static let format: UInt64 = 2
     /// How many files one listing may have.
     private static let filesMax = 10_000
 

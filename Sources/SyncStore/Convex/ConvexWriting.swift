@@ -214,6 +214,8 @@ private struct Part: Encodable, Sendable {
     let path: String
     let sequence: UInt64
     let expectedVersion: ConvexValues.OrNull<UInt64>
+    let producer: String
+    let number: ConvexValues.Bits
     let offset: UInt64
     let bytes: ConvexValues.Bytes
 
@@ -222,6 +224,8 @@ private struct Part: Encodable, Sendable {
         path = edit.file.path.text
         sequence = edit.sequence.value
         expectedVersion = .init(edit.expectedVersion?.value)
+        producer = edit.id.producer.text
+        number = .init(edit.id.number)
         self.offset = offset
         let content = edit.change.content ?? .empty
         let start = Int(offset)

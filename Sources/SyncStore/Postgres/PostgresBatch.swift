@@ -38,8 +38,10 @@ struct PostgresBatch {
             WITH ORDINALITY AS t (project, path, sequence, expected, is_delete, is_executable,
                 digest, content, producer, number, accepted_at, place)
         ), before AS MATERIALIZED (
-            SELECT i.place, f.sequence, f.version
+            SELECT i.place, f.sequence, f.version, v.file IS NOT NULL AS is_own
             FROM input i JOIN syncd.files f ON f.project = i.project AND f.path = i.path
+                LEFT JOIN syncd.versions v ON i.expected <> f.version AND v.file = f.id
+                    AND v.version = f.version AND v.producer = i.producer AND v.number = i.number
         ), written AS (
             INSERT INTO syncd.files AS f (project, path, sequence, version, is_delete,
                 is_executable, digest, byte_count)
@@ -47,7 +49,7 @@ struct PostgresBatch {
                 i.is_executable, i.digest, coalesce(length(i.content), 0)
             FROM input i CROSS JOIN durable LEFT JOIN before b USING (place)
             WHERE i.sequence > coalesce(b.sequence, 0)
-                AND coalesce(i.expected, b.version, 0) = coalesce(b.version, 0)
+                AND (coalesce(i.expected, b.version, 0) = coalesce(b.version, 0) OR b.is_own)
             ORDER BY i.project COLLATE "C", i.path COLLATE "C"
             ON CONFLICT (project, path) DO UPDATE SET sequence = excluded.sequence,
                 version = excluded.version, is_delete = excluded.is_delete,
@@ -65,7 +67,7 @@ struct PostgresBatch {
             DELETE FROM syncd.versions v USING written w
             WHERE v.file = w.id AND v.version <= w.version - $12::bigint
         )
-        SELECT i.place, w.version, b.sequence, b.version
+        SELECT i.place, w.version, b.sequence, b.version, coalesce(b.is_own, false)
         FROM input i CROSS JOIN durable
             LEFT JOIN written w ON w.project = i.project AND w.path = i.path
             LEFT JOIN before b USING (place)
@@ -93,7 +95,7 @@ struct PostgresBatch {
             let edit = edits[row]
             if edit.sequence == sequence { return .known(version) }
             if edit.sequence < sequence { return .stale(by: sequence) }
-            if let expected = edit.expectedVersion, expected != version {
+            if let expected = edit.expectedVersion, expected != version, !rows.flag(row, 4) {
                 return .conflict(current: version)
             }
             return nil

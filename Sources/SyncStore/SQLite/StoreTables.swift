@@ -83,7 +83,8 @@ struct StoreTables {
         let version: Version
     }
 
-    /// Sequence first, then the condition, so that a redelivery never meets its own version.
+    /// Sequence first, then the condition, so that a redelivery never meets its own version; and one
+    /// that comes again under a new sequence (``VersionedStore``) is known by its id.
     private func apply(_ edit: SequencedEdit, keeping versionsKept: Int) throws -> Applied {
         let current = try fileRow(edit.file)
         if let current {
@@ -91,7 +92,9 @@ struct StoreTables {
             if edit.sequence < current.sequence { return .stale(by: current.sequence) }
         }
         let version = current?.version ?? .none
-        if let expected = edit.expectedVersion, expected != version {
+        if let expected = edit.expectedVersion, expected != version,
+            try !isMade(current, by: edit.id)
+        {
             return .conflict(current: version)
         }
         let id = try write(edit, as: version.next, over: current?.id)
@@ -101,6 +104,19 @@ struct StoreTables {
                 .run(.integer(id), .integer(version.next.value - UInt64(versionsKept)))
         }
         return .applied(version.next)
+    }
+
+    /// Whether an edit made the newest version of a file.
+    private func isMade(_ file: FileRow?, by id: EditID) throws -> Bool {
+        guard let file else { return false }
+        return try sql(
+            """
+            SELECT 1 FROM versions WHERE file = ? AND version = ? AND producer = ? AND number = ?
+            """
+        ).first(
+            .integer(file.id), .integer(file.version.value), .text(id.producer.text),
+            .integer(id.number)
+        ) { _ in true } ?? false
     }
 
     private func fileRow(_ file: FileKey) throws -> FileRow? {
