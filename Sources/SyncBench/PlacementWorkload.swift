@@ -23,7 +23,7 @@ struct PlacementWorkload: Workload {
         let first = Array(labels.dropLast())
         let residentBefore = ProcessUsage(of: getpid())?.residentMebibytes ?? 0
         let start = ContinuousClock.now
-        let tables = PlacementTables(first)
+        let tables = RendezvousHash(first)
         let made = ContinuousClock.now - start
         let residentAfter = ProcessUsage(of: getpid())?.residentMebibytes ?? 0
         pair.add("tables made in", made.seconds * 1_000, "ms")
@@ -35,13 +35,13 @@ struct PlacementWorkload: Workload {
         pair.add(
             "files of the fullest over the mean", fullness(of: before), "times", valueMax: 1.1)
         BenchOutput.progress("\(name): one joins")
-        let joined = try await owners(in: PlacementTables(labels), of: labels)
+        let joined = try await owners(in: RendezvousHash(labels), of: labels)
         pair.add(
             "moved on a join", moved(before, joined, among: labels.count), "times", valueMax: 1.05)
         BenchOutput.progress("\(name): one leaves")
         var rest = first
         rest.remove(at: rest.count / 2)
-        let left = try await owners(in: PlacementTables(rest), of: labels)
+        let left = try await owners(in: RendezvousHash(rest), of: labels)
         pair.add(
             "moved on a leave", moved(before, left, among: first.count), "times", valueMax: 1.05)
         return pair
@@ -52,7 +52,7 @@ struct PlacementWorkload: Workload {
     }
 
     /// Microseconds of one lookup.
-    private func lookup(in tables: PlacementTables) throws -> Double {
+    private func lookup(in tables: RendezvousHash) throws -> Double {
         let project = try Pool.name("bench")
         let keys = try (0..<Self.lookups).map { try Self.key($0, project) }
         var found = 0
@@ -65,7 +65,7 @@ struct PlacementWorkload: Workload {
 
     /// Each file's owner, as its place among the labels.
     private func owners(
-        in tables: PlacementTables, of labels: [WorkerLabel]
+        in tables: RendezvousHash, of labels: [WorkerLabel]
     ) async throws -> [Int16] {
         let project = try Pool.name("bench")
         var places: [WorkerLabel: Int16] = [:]
@@ -110,18 +110,5 @@ struct PlacementWorkload: Workload {
     private func moved(_ before: [Int16], _ after: [Int16], among count: Int) -> Double {
         let moved = zip(before, after).reduce(0) { $0 + ($1.0 == $1.1 ? 0 : 1) }
         return Double(moved) * Double(count) / Double(before.count)
-    }
-}
-
-/// What the coordinator finds owners with: today the labels themselves, all hashed for every file.
-struct PlacementTables: Sendable {
-    private let labels: [WorkerLabel]
-
-    /// Makes what a membership needs.
-    init(_ labels: [WorkerLabel]) { self.labels = labels }
-
-    /// The owner of a file; nil when there are no workers.
-    func owner(of file: FileKey) -> WorkerLabel? {
-        RendezvousHash.owner(of: file, among: labels)
     }
 }

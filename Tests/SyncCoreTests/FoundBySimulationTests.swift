@@ -55,7 +55,7 @@ import Testing
         for letter in "abcdefgh" {
             let path = String(letter)
             let key = FileKey(project: MachineCluster.project, path: MachineCluster.path(path))
-            if let owner = RendezvousHash.owner(of: key, among: labels) { own[owner] = path }
+            if let owner = RendezvousHash(labels).owner(of: key) { own[owner] = path }
         }
         let paths = try labels.map { try #require(own[$0]) }
         cluster.holdsLoads = true
@@ -144,7 +144,7 @@ import Testing
             (0..<99).map { "f\($0)" }.first { path in
                 let key = FileKey(
                     project: MachineCluster.project, path: MachineCluster.path(path))
-                return RendezvousHash.owner(of: key, among: labels) == labels[1]
+                return RendezvousHash(labels).owner(of: key) == labels[1]
             })
         cluster.push(MachineCluster.put(path, "1"), number: 1)
         cluster.kill(workers[0])
@@ -179,7 +179,7 @@ import Testing
                 "abcdefgh".map(String.init).first { path in
                     let key = FileKey(
                         project: MachineCluster.project, path: MachineCluster.path(path))
-                    return RendezvousHash.owner(of: key, among: nodes.map(\.label)) == node.label
+                    return RendezvousHash(nodes.map(\.label)).owner(of: key) == node.label
                 })
         }
         return (cluster, nodes, paths)

@@ -51,11 +51,7 @@ extension CoordinatorMachine {
 
     private mutating func place(among workers: [WorkerLabel: Incarnation]) {
         guard !arriving.isEmpty else { return }
-        let labels = Array(workers.keys)
-        var schemes: [WorkerLabel: [String]] = [:]
-        for (label, incarnation) in workers {
-            schemes[label] = membership[incarnation]?.record.schemes ?? []
-        }
+        owners.update(workers, of: membership)
         var moves = 0
         var queue = arriving.removeFirst()
         defer { if !queue.isEmpty { arriving.insert(queue, at: 0) } }
@@ -67,14 +63,8 @@ extension CoordinatorMachine {
             }
             moves += 1
             let key = files[next.entry.index].key
-            let wanted = attachedTargets(of: key.project, in: nil).map(\.scheme)
-            let able =
-                wanted.isEmpty
-                ? labels
-                : labels.filter { label in
-                    wanted.allSatisfy { schemes[label]?.contains($0) ?? false }
-                }
-            guard let owner = RendezvousHash.owner(of: key, among: able) else {
+            let wanted = Set(attachedTargets(of: key.project, in: nil).map(\.scheme))
+            guard let owner = owners.owner(of: key, reaching: wanted) else {
                 stranded.append(next.entry.index)
                 continue
             }

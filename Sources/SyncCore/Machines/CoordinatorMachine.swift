@@ -83,6 +83,7 @@ package struct CoordinatorMachine: Sendable {
     var trees: [ProjectName: PathTree] = [:]
     var arriving: [ReadyQueue] = []
     var placed: [WorkerLabel: ReadyQueue] = [:]
+    var owners = OwnerTables()
     var stranded: [FileIndex] = []
     /// Suspects that wait until their worker has none in hand.
     var suspects: [WorkerLabel: Deque<ReadyEntry>] = [:]
