@@ -84,17 +84,18 @@ struct FileSlot: Sendable {
     var content: Content?
     /// Bytes that were read back, or are being read, and have not left the memory.
     var readBackBytes = 0
-    /// The assignment on the way.
-    var inHand: AssignmentID?
     /// Where the store's newest version is to be written again, and which sequence it has.
     var refresh: [TargetURL] = []
     var refreshSequence = EditSequence.none
     var trouble = TroubleBox.none
+    // In this order the last four share three words.
+    /// The assignment on the way.
+    var inHand: AssignmentID?
     var phase = FilePhase.rest
-    /// Raised whenever the slot is queued anew; older entries in queues are void.
-    var stamp: UInt32 = 0
     /// Changed by the turn on its way to disk: not dispatched until that has come back.
     var isStaged = false
+    /// Raised whenever the slot is queued anew; older entries in queues are void.
+    var stamp: UInt32 = 0
 
     init(key: FileKey) { self.key = key }
 

@@ -8,20 +8,39 @@ package struct JournalRow: Sendable, Equatable {
     package let id: EditID
     /// ``Edit/digest``, so that the window can be checked against it.
     package let digest: UInt64
-    /// The version it must be built on; nil: any.
-    package let expectedVersion: Version?
     /// When it was accepted.
     package let acceptedAt: Timestamp
+    /// Bytes of content.
+    package let byteCount: Int
+    /// The version it must be built on; nil: any.
+    package let expectedVersion: Version?
     /// Put or delete; nil content means "not in memory": only ``Journal/contents(of:)`` has it.
     package let isDelete: Bool
     /// Executable bit of a put.
     package let isExecutable: Bool
-    /// Bytes of content.
-    package let byteCount: Int
+    private var burden: Burden
+
+    /// What few rows have; apart, because a coordinator keeps a row for each file that waits.
+    private indirect enum Burden: Sendable, Equatable {
+        case none
+        case some(open: OpenEdit?, failure: FailureRecord?)
+
+        init(_ open: OpenEdit?, _ failure: FailureRecord?) {
+            self = open == nil && failure == nil ? .none : .some(open: open, failure: failure)
+        }
+    }
+
     /// An older edit of the file that was in hand when this row replaced it and whose end is owed.
-    package var open: OpenEdit?
+    package var open: OpenEdit? {
+        get { if case .some(let open, _) = burden { open } else { nil } }
+        set { burden = Burden(newValue, failure) }
+    }
+
     /// Why it is in the failed list; nil while it waits or is in hand.
-    package var failure: FailureRecord?
+    package var failure: FailureRecord? {
+        get { if case .some(_, let failure) = burden { failure } else { nil } }
+        set { burden = Burden(open, newValue) }
+    }
 
     /// Describes a row.
     package init(
@@ -38,8 +57,7 @@ package struct JournalRow: Sendable, Equatable {
         self.isDelete = isDelete
         self.isExecutable = isExecutable
         self.byteCount = byteCount
-        self.open = open
-        self.failure = failure
+        burden = Burden(open, failure)
     }
 }
 

@@ -83,7 +83,7 @@ struct StoreTables {
         let version: Version
     }
 
-    /// Sequence first, then the condition, so that a redelivery never meets its own version; and one
+    /// Sequence first, then the condition, so that a redelivery never meets its own version; one
     /// that comes again under a new sequence (``VersionedStore``) is known by its id.
     private func apply(_ edit: SequencedEdit, keeping versionsKept: Int) throws -> Applied {
         let current = try fileRow(edit.file)
