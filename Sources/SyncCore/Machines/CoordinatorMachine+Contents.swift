@@ -7,16 +7,20 @@ extension CoordinatorMachine {
     ///
     /// A project takes at most half of what the others leave; one content always fits.
     func hasRoomToLoad(_ index: FileIndex, project: ProjectName) -> Bool {
-        let slot = files[index]
-        guard let row = slot.row, row.failure == nil, !row.isDelete, slot.content == nil else {
-            return true
-        }
+        guard let row = files[index].row, needsLoading(index) else { return true }
         let total = loadingBytes + row.byteCount
         let own = projectLoading[project] ?? 0
         if loadingBytes == 0 { return true }
         guard total <= settings.loadingBytesMax else { return false }
         let others = loadingBytes - own
         return own == 0 || own + row.byteCount <= (settings.loadingBytesMax - others) / 2
+    }
+
+    /// Whether a file's content must be read back before it can go.
+    func needsLoading(_ index: FileIndex) -> Bool {
+        let slot = files[index]
+        guard let row = slot.row, row.failure == nil, !row.isDelete else { return false }
+        return slot.content == nil
     }
 
     /// Starts to read a content back.

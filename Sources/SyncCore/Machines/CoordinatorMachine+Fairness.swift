@@ -48,6 +48,11 @@ extension CoordinatorMachine {
         return found
     }
 
+    /// Whether an entry's file needs no content that must be read back first.
+    package func isInMemory(_ entry: ReadyEntry) -> Bool {
+        !needsLoading(entry.index)
+    }
+
     /// Whether a worker may be given more files than it has in hand.
     package func hasRoom(_ incarnation: Incarnation) -> Bool {
         guard let member = membership[incarnation], member.isAssignable else { return false }
