@@ -71,7 +71,8 @@ let package = Package(
         .target(
             name: "SyncStore",
             dependencies: [
-                "SyncCore", "CLibPQ", .product(name: "GRDB", package: "GRDB.swift"),
+                "SyncCore", "CLibPQ", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),

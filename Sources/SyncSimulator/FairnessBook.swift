@@ -6,8 +6,8 @@ import SyncCore
 /// A project counts as waiting as long as the same file of it could go at once, if only the worker
 /// took more (``CoordinatorMachine/nextInLine``), after every pass of the coordinator, and as long
 /// as no other worker is given one of its files: that one took what all share, a sandbox's
-/// credit, a rate, or room to read contents back. Nor does one whose content must be read back count
-/// in a pass that begins to read another one.
+/// credit, a rate, or room to read contents back. Nor does one whose content must be read back
+/// count in a pass that begins to read another one.
 struct FairnessBook {
     private struct Line {
         let entry: ReadyEntry

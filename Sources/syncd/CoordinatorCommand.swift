@@ -98,8 +98,10 @@ struct CoordinatorCommand: AsyncParsableCommand {
                         "\(endpoint) is open to everybody who can reach it: there are no keys yet")
                 }
             }
+            var options = SQLiteOptions()
+            for limit in SettingCatalog.journal { try limit.apply(settings, to: &options) }
             let url = try settings.required("journal", journal, for: "The journal")
-            let journal = try await open(url)
+            let journal = try await open(url, options)
             let service = CoordinatorService(
                 configuration, journal: journal, epoch: Epoch(bits: .random(in: .min ... .max)),
                 logger: logger)
@@ -119,7 +121,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     ///
     /// It is locked before anything is bound: binding an `ipc://` endpoint would unlink the socket
     /// of a coordinator that runs (trace A7).
-    private func open(_ url: String) async throws -> SQLiteJournal {
+    private func open(_ url: String, _ options: SQLiteOptions) async throws -> SQLiteJournal {
         let file: String
         do {
             switch try StoreURL(url) {
@@ -132,7 +134,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
         } catch let error as StoreURL.Flaw {
             throw Trouble("--journal: \(error.sentence)", code: .configuration)
         }
-        return try await SQLiteJournal(file: file)
+        return try await SQLiteJournal(file: file, options: options)
     }
 
     private func tune(

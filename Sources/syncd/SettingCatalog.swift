@@ -114,9 +114,7 @@ enum SettingCatalog {
         Limit(
             "content-mib", .mebibytes, 1...256,
             "content of one edit; give workers and clients the same", \.limits.contentBytesMax),
-        Limit(
-            "message-mib", .mebibytes, 2...1_024, "one message in all",
-            \.limits.messageBytesMax),
+        Limit("message-mib", .mebibytes, 2...1_024, "one message in all", \.limits.messageBytesMax),
         Limit(
             "message-edits", .count, 1...65_536, "edits in one message", \.limits.editsMax),
         Limit(
@@ -226,8 +224,8 @@ enum SettingCatalog {
             "deaths of workers with the same edit in hand before it fails",
             \.settings.poisonDeathsMax),
         Limit(
-            "busy-wait-ms", .milliseconds, 1...600_000, "what a client is told to wait after busy",
-            \.settings.busyWait),
+            "busy-wait-ms", .milliseconds, 1...600_000,
+            "what a client is told to wait after busy", \.settings.busyWait),
         Limit(
             "probe-wait-ms", .milliseconds, 10...3_600_000,
             "first wait between probes of a sandbox that is away", \.settings.probeWait),
@@ -251,6 +249,14 @@ enum SettingCatalog {
             "refresh-wait-max-ms", .milliseconds, 100...86_400_000,
             "longest wait before a file is tried again in a sandbox that is refilled",
             \.settings.refreshWaitMax),
+    ]
+
+    /// Sizes of a coordinator's journal.
+    static let journal: [Limit<SQLiteOptions>] = [
+        Limit(
+            "journal-front-mib", .mebibytes, 0...1_024,
+            "each of the two files that turns go into before the journal's database; 0: none",
+            \.turnLogBytesMax)
     ]
 
     /// Limits and times of a worker.
@@ -327,7 +333,7 @@ enum SettingCatalog {
 
     /// Keys that `--set` takes.
     static let limitKeys = Set(
-        coordinator.map(\.key) + worker.map(\.key) + ports.map(\.key)
+        coordinator.map(\.key) + journal.map(\.key) + worker.map(\.key) + ports.map(\.key)
             + [drift.key, e2bDrift.key])
 
     /// Keys that the configuration file takes.
@@ -386,6 +392,7 @@ enum SettingCatalog {
             label: label, life: 0, bootID: "", localRootID: nil, schemes: [])
         let standard = WorkerConfiguration(settings: nobody)
         return coordinator.map { line("coordinator", $0, CoordinatorConfiguration()) }
+            + journal.map { line("coordinator", $0, SQLiteOptions()) }
             + worker.map { line("worker", $0, standard) }
             + ports.map { line("worker", $0, PortSizes()) } + [drift, e2bDrift].map(line)
     }

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import SyncCoordinator
 import SyncCore
+import SyncStore
 import SyncTestKit
 import SyncTransport
 import Testing
@@ -55,6 +56,37 @@ import ZeroMQ
         await loop.stop()
         context.shutdown()
         _ = context.terminate(within: .seconds(5))
+    }
+
+    @Test(.timeLimit(.patience))
+    func `a journal whose files do not belong together is refused`() async throws {
+        let cluster = try await DaemonCluster.start(workers: 0)
+        let file = cluster.folder.path + "/other.db"
+        func turn(_ number: UInt64, _ header: JournalHeader) -> JournalTransaction {
+            var turn = JournalTransaction(turn: number, header: header)
+            turn.header.lastEvent = number
+            return turn
+        }
+        let journal = try await SQLiteJournal(file: file)
+        let header = try await journal.snapshot().header
+        try await journal.commit(turn(1, header))
+        await journal.close()
+        try FileManager.default.copyItem(atPath: file, toPath: file + ".backup")
+        let later = try await SQLiteJournal(file: file)
+        for number in UInt64(2)...4 {
+            // What was read is in the database, and the next turn goes into the other file.
+            _ = try await later.snapshot()
+            try await later.commit(turn(number, header))
+        }
+        await later.close()
+        // The backup alone, over what it is a copy of.
+        try FileManager.default.removeItem(atPath: file)
+        try FileManager.default.copyItem(atPath: file + ".backup", toPath: file)
+        let arguments = ["coordinator", "--journal", "sqlite:\(file)", "--intake"]
+        let run = try await cluster.command(arguments + ["ipc://\(cluster.folder.path)/other"])
+        #expect(run.code == 1, "\(run.output)")
+        cluster.expectQuoted("do not go on where", of: run.output)
+        await cluster.stop()
     }
 
     private static func service(

@@ -21,6 +21,13 @@ import Testing
         }
     }
 
+    /// Every turn goes into the journal's database at once.
+    private static let plainJournal = [
+        "--lease-ms", "60000", "--set", "journal-front-mib=0",
+    ]
+    /// Turns go into small files first.
+    private static let smallFront = ["--lease-ms", "60000", "--set", "journal-front-mib=1"]
+
     // Trace A8.
     @Test(.timeLimit(.patience))
     func `a coordinator whose fsync fails ends, promises nothing, and reads back what is there`()
@@ -29,7 +36,7 @@ import Testing
         let folder = try Self.folder()
         let shim = try FaultShim(in: folder)
         let cluster = try DaemonCluster(
-            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+            folder: folder, coordinatorFlags: Self.plainJournal, workerFlags: [])
         try cluster.startCoordinator(environment: shim.environment)
         let load = try await LoadedProducer("p1", of: cluster, seed: 1)
         let keeping = Task { await load.keep() }
@@ -75,7 +82,7 @@ import Testing
         let folder = try Self.folder()
         let shim = try FaultShim(in: folder)
         let cluster = try DaemonCluster(
-            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+            folder: folder, coordinatorFlags: Self.plainJournal, workerFlags: [])
         try cluster.startCoordinator(environment: shim.environment)
         let load = try await LoadedProducer("p1", of: cluster, seed: 1, contentBytes: 100_000)
         let keeping = Task { await load.keep() }
@@ -109,7 +116,7 @@ import Testing
         let folder = try Self.folder()
         let shim = try FaultShim(in: folder)
         let cluster = try DaemonCluster(
-            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+            folder: folder, coordinatorFlags: Self.plainJournal, workerFlags: [])
         try cluster.startCoordinator(environment: shim.environment)
         let load = try await LoadedProducer("p1", of: cluster, seed: 1, contentBytes: 100_000)
         let keeping = Task { await load.keep() }
@@ -125,6 +132,71 @@ import Testing
         }
         #expect(coordinator.status == 1)
         cluster.expectQuoted("copy the log into the database", of: coordinator.text)
+        try shim.end(.syncFails)
+        try cluster.startCoordinator(environment: shim.environment)
+        try cluster.startWorker("w0")
+        await load.book.reach(count)
+        try await cluster.flush()
+        try await load.check(cluster)
+        keeping.cancel()
+        await cluster.stop()
+    }
+
+    // Trace A8.
+    @Test(.timeLimit(.patience))
+    func `an fsync that fails in front of the journal's database ends the coordinator`()
+        async throws
+    {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: ["--lease-ms", "60000"], workerFlags: [])
+        try cluster.startCoordinator(environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1)
+        let keeping = Task { await load.keep() }
+        await load.push(1...50)
+        await load.book.reach(50)
+        try shim.begin(.syncFails, of: "journal.db-turns1")
+        await load.push(51...52)
+        let coordinator = try #require(cluster.coordinator)
+        #expect(try await coordinator.ending() == 1)
+        #expect(await load.book.accepted.count == 50, "nothing was promised after the failure")
+        cluster.expectQuoted("Could not commit a turn to the journal", of: coordinator.text)
+        // What it had written is read back, and is on the disk before anything is answered.
+        try shim.end(.syncFails)
+        try cluster.startCoordinator(environment: shim.environment)
+        await load.book.reach(52)
+        try cluster.startWorker("w0")
+        try await cluster.flush()
+        try await load.check(cluster)
+        keeping.cancel()
+        await cluster.stop()
+    }
+
+    // Trace A8.
+    @Test(.timeLimit(.patience), arguments: ["journal.db-wal", "journal.db"])
+    func `an fsync that fails while turns are copied ends the coordinator, too`(
+        file: String
+    ) async throws {
+        let folder = try Self.folder()
+        let shim = try FaultShim(in: folder)
+        let cluster = try DaemonCluster(
+            folder: folder, coordinatorFlags: Self.smallFront, workerFlags: [])
+        try cluster.startCoordinator(environment: shim.environment)
+        let load = try await LoadedProducer("p1", of: cluster, seed: 1, contentBytes: 100_000)
+        let keeping = Task { await load.keep() }
+        await load.push(1...1)
+        await load.book.reach(1)
+        try shim.begin(.syncFails, of: file)
+        let coordinator = try #require(cluster.coordinator)
+        var count = 1
+        try await Patience.until("the coordinator ends") {
+            count += 1
+            await load.push(count...count)
+            return !coordinator.process.isRunning
+        }
+        #expect(coordinator.status == 1)
+        #expect(coordinator.text.contains("SQLite 1034"))
         try shim.end(.syncFails)
         try cluster.startCoordinator(environment: shim.environment)
         try cluster.startWorker("w0")

@@ -18,7 +18,7 @@ import Testing
         defer { disk.remove() }
         let cluster = try await DaemonCluster.start(
             workers: 2, places: DaemonCluster.Places(all: disk.path),
-            coordinatorFlags: ["--lease-ms", "30000"])
+            coordinatorFlags: ["--lease-ms", "30000", "--set", "journal-front-mib=1"])
         let loads = [
             try await LoadedProducer("p1", of: cluster, seed: seed),
             try await LoadedProducer("p2", of: cluster, seed: seed + 1),
@@ -67,7 +67,7 @@ import Testing
     func `without FULL a power cut takes what was committed`() async throws {
         for (durability, isKept) in [(Durability.full, true), (.normal, false)] {
             let disk = try TestDisk.inImage(mebibytes: 32)
-            let options = SQLiteOptions(durability: durability)
+            let options = SQLiteOptions(durability: durability, turnLogBytesMax: 0)
             let journal = try await SQLiteJournal(
                 file: disk.path + "/journal.db", options: options)
             let header = try await journal.snapshot().header

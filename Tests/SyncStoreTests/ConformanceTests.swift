@@ -4,10 +4,16 @@ import SyncTestKit
 import Testing
 
 @Suite struct ConformanceTests {
-    @Test(arguments: JournalConformance.cases)
-    func `the SQLite journal keeps the contract`(_ promise: JournalConformance) async throws {
+    /// With files of turns as they are, with such that are full after each turn, and with none.
+    @Test(arguments: JournalConformance.cases, [64 << 20, 1_000, 0])
+    func `the SQLite journal keeps the contract`(
+        _ promise: JournalConformance, turnLogBytesMax: Int
+    ) async throws {
         let folder = try TemporaryFolder()
-        try await promise.check { try await SQLiteJournal(file: folder.file("journal.db")) }
+        let options = SQLiteOptions(turnLogBytesMax: turnLogBytesMax)
+        try await promise.check {
+            try await SQLiteJournal(file: folder.file("journal.db"), options: options)
+        }
     }
 
     @Test(arguments: JournalConformance.cases)

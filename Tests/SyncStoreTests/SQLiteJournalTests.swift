@@ -11,6 +11,9 @@ import Testing
     let file: String
     let content = Content([UInt8](repeating: 7, count: 2_048))
 
+    /// Every turn goes into the database at once.
+    private static let plain = SQLiteOptions(turnLogBytesMax: 0)
+
     init() throws {
         folder = try TemporaryFolder()
         file = folder.file("journal.db")
@@ -66,7 +69,7 @@ import Testing
 
     @Test func `only this user can read the journal`() async throws {
         let journal = try await SQLiteJournal(file: file)
-        for name in ["", "-wal", ".lock"] {
+        for name in ["", "-wal", ".lock", "-turns1", "-turns2"] {
             let attributes = try FileManager.default.attributesOfItem(atPath: file + name)
             #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o600, "\(name)")
         }
@@ -76,7 +79,8 @@ import Testing
     @Test func `a commit that does not fit leaves everything as it was, and a later one works`()
         async throws
     {
-        let journal = try await SQLiteJournal(file: file, options: SQLiteOptions(pagesMax: 80))
+        let journal = try await SQLiteJournal(
+            file: file, options: SQLiteOptions(pagesMax: 80, turnLogBytesMax: 0))
         let header = try await journal.snapshot().header
         try await journal.commit(Turns.writing(1, 1...9, content: content, header: header))
         let before = try await journal.snapshot()
@@ -104,7 +108,7 @@ import Testing
         async throws
     {
         let journal = try await SQLiteJournal(
-            file: file, options: SQLiteOptions(busyTimeout: .milliseconds(30)))
+            file: file, options: SQLiteOptions(busyTimeout: .milliseconds(30), turnLogBytesMax: 0))
         let header = try await journal.snapshot().header
         let intruder = try await HeldTransaction(file, schema: .journal)
         let turn = Turns.writing(1, 1...3, content: content, header: header)
@@ -133,7 +137,7 @@ import Testing
     @Test func `what the log holds is written into the database before anything is read`()
         async throws
     {
-        let journal = try await SQLiteJournal(file: file)
+        let journal = try await SQLiteJournal(file: file, options: Self.plain)
         let header = try await journal.snapshot().header
         try await journal.commit(Turns.writing(1, 1...3, content: content, header: header))
         // As a crash leaves it: the log was not copied.
@@ -142,7 +146,7 @@ import Testing
             try FileManager.default.copyItem(atPath: file + suffix, toPath: crashed + suffix)
         }
         #expect(TemporaryFolder.size(crashed + "-wal") > 0)
-        let reopened = try await SQLiteJournal(file: crashed)
+        let reopened = try await SQLiteJournal(file: crashed, options: Self.plain)
         #expect(TemporaryFolder.size(crashed + "-wal") == 0)
         #expect(try await reopened.snapshot().rows.count == 3)
         await reopened.close()
@@ -152,7 +156,7 @@ import Testing
     @Test func `a mistake that memory and disk disagree about is fatal, and stays so`()
         async throws
     {
-        let journal = try await SQLiteJournal(file: file)
+        let journal = try await SQLiteJournal(file: file, options: Self.plain)
         let header = try await journal.snapshot().header
         try await journal.commit(Turns.writing(1, 1...3, content: content, header: header))
         let repeated = Turns.writing(2, 3...4, content: content, header: header)
@@ -162,7 +166,7 @@ import Testing
         let again = await #expect(throws: JournalError.self) { try await journal.commit(later) }
         #expect(again?.code == .fatal)
         await journal.close()
-        let reopened = try await SQLiteJournal(file: file)
+        let reopened = try await SQLiteJournal(file: file, options: Self.plain)
         #expect(try await reopened.snapshot().rows.map(\.sequence.value) == [1, 2, 3])
         await reopened.close()
     }
@@ -171,7 +175,7 @@ import Testing
         async throws
     {
         let journal = try await SQLiteJournal(
-            file: file, options: SQLiteOptions(checkpointPages: 200))
+            file: file, options: SQLiteOptions(checkpointPages: 200, turnLogBytesMax: 0))
         let header = try await journal.snapshot().header
         var sizeEarly = 0
         for turn in UInt64(1)...500 {

@@ -3,11 +3,13 @@ import SyncTestKit
 
 /// Turns of plain rows for the journal's tests.
 enum Turns {
-    static func row(_ sequence: UInt64, file: Int, byteCount: Int) -> JournalRow {
+    static func row(
+        _ sequence: UInt64, file: Int, byteCount: Int, isDelete: Bool = false
+    ) -> JournalRow {
         JournalRow(
             sequence: EditSequence(sequence), file: .named("src/file-\(file).txt"),
             id: EditID(producer: SequencedEdit.producer, number: sequence), digest: sequence,
-            expectedVersion: nil, acceptedAt: Timestamp(milliseconds: sequence), isDelete: false,
+            expectedVersion: nil, acceptedAt: Timestamp(milliseconds: sequence), isDelete: isDelete,
             isExecutable: false, byteCount: byteCount, open: nil, failure: nil)
     }
 

@@ -28,7 +28,7 @@ struct HouseTests {
             system: ["FoundationEssentials", "Glibc", "Synchronization"]),
         "SyncStore": Room(
             uses: [
-                "SyncCore", "GRDB", "GRDBSQLite", "CLibPQ", "CLinux",
+                "SyncCore", "GRDB", "GRDBSQLite", "CLibPQ", "CLinux", "DequeModule",
                 // Convex is reached over HTTP; NIO's types are the client's.
                 "AsyncHTTPClient", "NIOCore", "NIOHTTP1",
             ],

@@ -33,15 +33,28 @@ extension JournalTables {
         return result
     }
 
-    /// Segments of the event log from the one that holds an event.
-    func events(from first: UInt64, bytesMax: Int) throws -> [JournalSegment] {
+    /// The last turn that is in the database, and whose it is.
+    func lastTurn() throws -> (turn: UInt64, journal: JournalID) {
+        let found = try header()
+        return (found.lastTurn, found.0.journal)
+    }
+
+    /// The last turn with events; 0 when there are none.
+    func lastEventTurn() throws -> UInt64 {
+        try sql("SELECT coalesce(max(turn), 0) FROM events").first { $0.integer(0) } ?? 0
+    }
+
+    /// Segments of the event log from the one that holds an event, of turns after one.
+    func events(
+        from first: UInt64, after trimmed: UInt64, bytesMax: Int
+    ) throws -> [JournalSegment] {
         let start =
             try sql("SELECT turn FROM events WHERE first <= ? ORDER BY first DESC LIMIT 1")
             .first(.integer(first)) { $0.integer(0) } ?? 0
         var result: [JournalSegment] = []
         var byteCount = 0
         try sql("SELECT turn, first, count, bytes FROM events WHERE turn >= ? ORDER BY turn")
-            .scan(.integer(start)) { row in
+            .scan(.integer(max(start, trimmed + 1))) { row in
                 let segment = try segment(row)
                 // The last one that starts before the event may end before it, too.
                 guard segment.first + UInt64(segment.count) > first else { return true }

@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import GRDB
 internal import SyncCore
 
@@ -30,17 +31,46 @@ struct JournalTables {
         try write(turn.header, turn: turn.turn)
         try renumberRows(turn.rowsRenumbered)
         try removeRows(turn.rowsRemoved)
-        try insertRows(turn.rowsWritten)
+        let rows = try RowInsertion(self)
+        for (row, content) in turn.rowsWritten { try rows.insert(row, content) }
         try amendRows(turn.rowsAmended)
         try write(turn.projects)
         try write(added: turn.incarnationsAdded, ended: turn.incarnationsEnded)
-        if let through = turn.eventsTrimmedThrough {
-            try sql("DELETE FROM events WHERE turn <= ?").run(.integer(through))
-        }
-        let removal = try sql("DELETE FROM acceptances WHERE turn = ?")
-        for turn in turn.acceptancesRemoved { try removal.run(.integer(turn)) }
+        try trimEvents(through: turn.eventsTrimmedThrough)
+        try removeAcceptances(turn.acceptancesRemoved)
         if let events = turn.events { try insert(events, into: "events") }
         if let acceptances = turn.acceptances { try insert(acceptances, into: "acceptances") }
+    }
+
+    /// Writes the sum of many turns; runs inside a transaction.
+    ///
+    /// - Parameter read: Reads bytes of the turns' file.
+    func write(_ turns: LoggedTurns, read: (LoggedBytes) throws -> [UInt8]) throws {
+        guard let header = turns.header else { return }
+        try write(header, turn: turns.lastTurn)
+        try removeRows(turns.removed.sorted())
+        let rows = try RowInsertion(self)
+        for (_, written) in turns.written.sorted(by: { $0.key < $1.key }) {
+            try rows.insert(written.row, try written.content.map { Content(try read($0)) })
+        }
+        try amendRows(Array(turns.amended.values))
+        try write(Array(turns.projects.values))
+        try write(
+            added: turns.incarnations.values.compactMap(\.self),
+            ended: turns.incarnations.filter { $0.value == nil }.map(\.key))
+        try trimEvents(through: turns.eventsTrimmedThrough)
+        try removeAcceptances(Array(turns.acceptancesRemoved))
+        func insert(_ segment: LoggedTurns.Segment, into table: String) throws {
+            try self.insert(
+                JournalSegment(
+                    turn: segment.turn, first: segment.first, count: segment.count,
+                    bytes: try read(segment.bytes)),
+                into: table)
+        }
+        for segment in turns.events { try insert(segment, into: "events") }
+        for (_, segment) in turns.acceptances.sorted(by: { $0.key < $1.key }) {
+            try insert(segment, into: "acceptances")
+        }
     }
 
     private func write(_ header: JournalHeader, turn: UInt64) throws {
@@ -72,34 +102,6 @@ struct JournalTables {
         for sequence in sequences {
             try row.run(.integer(sequence.value))
             try content.run(.integer(sequence.value))
-        }
-    }
-
-    private func insertRows(_ rows: [(row: JournalRow, content: Content?)]) throws {
-        let rowInsert = try sql(
-            """
-            INSERT INTO rows (sequence, project, path, producer, number, digest, expected_version,
-                accepted_at, is_delete, is_executable, byte_count, open_sequence, open_producer,
-                open_number, failure_code, failure_reason, failure_attempts, failed_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """)
-        let contentInsert = try sql("INSERT INTO contents (sequence, bytes) VALUES (?, ?)")
-        for (row, content) in rows {
-            try rowInsert.run(
-                .integer(row.sequence.value), .text(row.file.project.text),
-                .text(row.file.path.text), .text(row.id.producer.text), .integer(row.id.number),
-                .integer(row.digest), .optional(row.expectedVersion?.value),
-                .integer(row.acceptedAt.milliseconds), .flag(row.isDelete),
-                .flag(row.isExecutable), .count(row.byteCount),
-                .optional(row.open?.sequence.value), .optional(row.open?.id.producer.text),
-                .optional(row.open?.id.number), .optional(row.failure?.code),
-                .optional(row.failure?.reason), .optional(row.failure.map { UInt64($0.attempts) }),
-                .optional(row.failure?.failedAt.milliseconds))
-            guard let content else { continue }
-            let result = content.withBytes { bytes in
-                Result { try contentInsert.run(.integer(row.sequence.value), .blob(bytes)) }
-            }
-            try result.get()
         }
     }
 
@@ -163,6 +165,16 @@ struct JournalTables {
         for incarnation in ended { try removal.run(.text(incarnation.description)) }
     }
 
+    private func trimEvents(through turn: UInt64?) throws {
+        guard let turn else { return }
+        try sql("DELETE FROM events WHERE turn <= ?").run(.integer(turn))
+    }
+
+    private func removeAcceptances(_ turns: [UInt64]) throws {
+        let removal = try sql("DELETE FROM acceptances WHERE turn = ?")
+        for turn in turns { try removal.run(.integer(turn)) }
+    }
+
     private func insert(_ segment: JournalSegment, into table: String) throws {
         let statement = try sql(
             "INSERT INTO \(table) (turn, first, count, bytes) VALUES (?, ?, ?, ?)")
@@ -171,5 +183,40 @@ struct JournalTables {
                 .integer(segment.turn), .integer(segment.first), .count(segment.count),
                 .blob(bytes))
         }
+    }
+}
+
+/// Writes rows one by one, with statements that are looked up once.
+private struct RowInsertion {
+    private let row: SQLStatement
+    private let content: SQLStatement
+
+    init(_ tables: JournalTables) throws {
+        row = try tables.sql(
+            """
+            INSERT INTO rows (sequence, project, path, producer, number, digest, expected_version,
+                accepted_at, is_delete, is_executable, byte_count, open_sequence, open_producer,
+                open_number, failure_code, failure_reason, failure_attempts, failed_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        content = try tables.sql("INSERT INTO contents (sequence, bytes) VALUES (?, ?)")
+    }
+
+    /// Writes a row and its content; nil: it has none.
+    func insert(_ row: JournalRow, _ content: Content?) throws {
+        try self.row.run(
+            .integer(row.sequence.value), .text(row.file.project.text), .text(row.file.path.text),
+            .text(row.id.producer.text), .integer(row.id.number), .integer(row.digest),
+            .optional(row.expectedVersion?.value), .integer(row.acceptedAt.milliseconds),
+            .flag(row.isDelete), .flag(row.isExecutable), .count(row.byteCount),
+            .optional(row.open?.sequence.value), .optional(row.open?.id.producer.text),
+            .optional(row.open?.id.number), .optional(row.failure?.code),
+            .optional(row.failure?.reason), .optional(row.failure.map { UInt64($0.attempts) }),
+            .optional(row.failure?.failedAt.milliseconds))
+        guard let content else { return }
+        let result = content.withBytes { bytes in
+            Result { try self.content.run(.integer(row.sequence.value), .blob(bytes)) }
+        }
+        try result.get()
     }
 }

@@ -133,6 +133,8 @@ extension Schema {
             ["ALTER TABLE targets ADD COLUMN away_since INTEGER"],
             // 3: the log knows events of kinds from 16 on, which an older program can't read.
             [],
+            // 4: the last turns may lie in files beside it, which an older program does not know.
+            [],
         ])
 
     /// The store of versions.
