@@ -321,7 +321,8 @@ extension SimulatedCluster {
     private func check(
         _ page: [StatusEvent], from: UInt64, next: UInt64, of project: ProjectName
     ) {
-        if ledger.isRestored { return }
+        // Of a journal that is lost: told by a former coordinator, and late.
+        if ledger.isRestored || next <= ledger.eventBase { return }
         guard next >= 1, next <= ledger.lastEvent + 1 else {
             violate(.monitor, "a replay ends at \(next) of \(ledger.lastEvent)")
             return

@@ -24,6 +24,11 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `what a lost journal told may come late`() async throws {
+        let result = try await SimCommand.run(["--seed", "8208931"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         let result = try await SimCommand.run(["--seed", "7120121"])
         #expect(result.status == 0, "\(result.text)")
