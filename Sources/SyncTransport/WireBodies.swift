@@ -63,7 +63,7 @@ enum Body {
         var next: String?
     }
 
-    struct Event: Codable {
+    struct Event: Codable, SpelledBody {
         var type: String
         var number: UInt64
         var projectNumber: UInt64
@@ -80,6 +80,14 @@ enum Body {
         var target: String?
         var code: String?
         var reason: String?
+
+        private enum CodingKeys: String, CodingKey {
+            case type, number, time, project, path, sequence, producer, version, by, attempts
+            case target, code, reason
+            case projectNumber = "project_number"
+            case producerNumber = "producer_number"
+            case delayMs = "delay_ms"
+        }
     }
 
     struct Mark: Codable {
@@ -156,7 +164,7 @@ enum Body {
     /// Encodes to bytes.
     static func data(_ body: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
+        if !(body is any SpelledBody) { encoder.keyEncodingStrategy = .convertToSnakeCase }
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(body) else {
             preconditionFailure("a body of plain values can always be encoded")
@@ -172,11 +180,17 @@ enum Body {
     /// Decodes; an empty frame stands for an empty object.
     static func decode<T: Decodable>(_ type: T.Type, from frame: Frame) -> T? {
         let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        if !(type is any SpelledBody.Type) { decoder.keyDecodingStrategy = .convertFromSnakeCase }
         let data = frame.isEmpty ? Data("{}".utf8) : frame.withUnsafeBytes { Data($0) }
         return try? decoder.decode(type, from: data)
     }
 }
+
+/// A body that spells its keys as they are sent.
+///
+/// To convert each key is half of what it takes to encode an event, and events are what the
+/// coordinator sends most of.
+protocol SpelledBody {}
 
 extension Body.Failure {
     init(_ failure: Failure) {

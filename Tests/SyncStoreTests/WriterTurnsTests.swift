@@ -27,6 +27,16 @@ import Testing
         return flock(descriptor, LOCK_EX | LOCK_NB) != 0
     }
 
+    @Test func `of many that wait each one looks the less often the longer it waits`() {
+        let pace = LookingPace.amongMany(first: .microseconds(150))
+        #expect(pace.interval(after: .zero) == .microseconds(150))
+        #expect(pace.interval(after: .milliseconds(1)) == .microseconds(150))
+        #expect(pace.interval(after: .milliseconds(8)) == .milliseconds(1))
+        #expect(pace.interval(after: .seconds(1)) == .milliseconds(10))
+        let steady = LookingPace.steady(.microseconds(150))
+        #expect(steady.interval(after: .seconds(1)) == .microseconds(150))
+    }
+
     @Test func `a writer that waits goes before the one that comes back at once`() throws {
         let busy = WriterTurns(beside: file, patience: .seconds(60))
         let quiet = WriterTurns(beside: file, patience: .seconds(60))

@@ -20,7 +20,6 @@ internal import Synchronization
 ///
 /// Used by one thread at a time: a connection's queue.
 final class WriterTurns: Sendable {
-    private static let lookMicroseconds: UInt32 = 150
     /// How long no turn is waited for after one that was waited for in vain.
     private static let restAfterVain: Duration = .seconds(10)
 
@@ -61,18 +60,22 @@ final class WriterTurns: Sendable {
     }
 
     private func enter(until end: ContinuousClock.Instant) -> Bool {
-        guard wait(for: door, until: end) else { return false }
+        guard wait(for: door, until: end, LookingPace.amongMany(first: .microseconds(150)))
+        else { return false }
         defer { flock(door, LOCK_UN) }
-        return wait(for: room, until: end)
+        // Whoever has the door is the only one here: how soon it looks is what all others wait for.
+        return wait(for: room, until: end, .steady(.microseconds(150)))
     }
 
     /// Looks again and again: a lock that is waited for in the kernel can't be given up.
-    private func wait(for descriptor: CInt, until end: ContinuousClock.Instant) -> Bool {
+    private func wait(
+        for descriptor: CInt, until end: ContinuousClock.Instant, _ pace: LookingPace
+    ) -> Bool {
+        let begun = ContinuousClock.now
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-            guard errno == EWOULDBLOCK || errno == EINTR, ContinuousClock.now < end else {
-                return false
-            }
-            usleep(Self.lookMicroseconds)
+            let now = ContinuousClock.now
+            guard errno == EWOULDBLOCK || errno == EINTR, now < end else { return false }
+            pace.sleep(after: now - begun)
         }
         return true
     }
