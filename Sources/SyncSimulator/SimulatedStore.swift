@@ -39,7 +39,9 @@ struct SimulatedStore {
         if let last, last.sequence == edit.sequence { return .known(last.version) }
         if let last, last.sequence > edit.sequence { return .stale(by: last.sequence) }
         let current = last?.version ?? .none
-        if let expected = edit.expectedVersion, expected != current, last?.id != edit.id {
+        if let expected = edit.expectedVersion, expected != current,
+            last?.id != edit.id || last?.change != edit.change
+        {
             return .conflict(current: current)
         }
         newest[edit.file] = StoredVersion(

@@ -124,7 +124,8 @@ struct ConvexClientTests {
         assert put(3, every) == {"outcome": "applied", "version": 1.0, "hasLeftovers": False}
         assert put(3, b"") == {"outcome": "known", "version": 1.0}
         assert put(2, b"") == {"outcome": "stale", "sequence": 3.0}
-        assert put(4, b"", expectedVersion=7) == {"outcome": "conflict", "version": 1.0}
+        other = put(4, b"", number=ConvexInt64(-2), expectedVersion=7)
+        assert other == {"outcome": "conflict", "version": 1.0}, other
         found = client.query("syncd:getFile", {**file, "version": None, "offset": 0})
         assert found["content"] == every and found["number"] == ConvexInt64(-1), found
         assert isinstance(found["version"], float) and found["isExecutable"] is True, found

@@ -32,7 +32,7 @@ import Testing
         #expect(pace.interval(after: .zero) == .microseconds(150))
         #expect(pace.interval(after: .milliseconds(1)) == .microseconds(150))
         #expect(pace.interval(after: .milliseconds(8)) == .milliseconds(1))
-        #expect(pace.interval(after: .seconds(1)) == .milliseconds(10))
+        #expect(pace.interval(after: .seconds(1)) == .milliseconds(2))
         let steady = LookingPace.steady(.microseconds(150))
         #expect(steady.interval(after: .seconds(1)) == .microseconds(150))
     }

@@ -82,7 +82,7 @@ package final class InMemoryStore: VersionedStore {
             if last > edit.sequence { return .stale(by: last) }
         }
         if let expected = edit.expectedVersion, expected != current,
-            file?.versions.last?.id != edit.id
+            file?.versions.last?.id != edit.id || file?.versions.last?.change != edit.change
         {
             return .conflict(current: current)
         }

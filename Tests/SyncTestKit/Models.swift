@@ -107,7 +107,9 @@ package struct StoreModel {
         if let newest, newest.sequence == edit.sequence { return .known(newest.version) }
         if let newest, newest.sequence > edit.sequence { return .stale(by: newest.sequence) }
         let current = newest?.version ?? .none
-        if let expected = edit.expectedVersion, expected != current, newest?.id != edit.id {
+        if let expected = edit.expectedVersion, expected != current,
+            newest?.id != edit.id || newest?.change != edit.change
+        {
             return .conflict(current: current)
         }
         versions[edit.file, default: []].append(

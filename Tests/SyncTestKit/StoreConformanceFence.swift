@@ -24,6 +24,10 @@ extension StoreConformance {
             // Who still has it under its former sequence is fenced.
             let late = try await store.apply(made)
             #expect(late == [13, 14].map { .stale(by: EditSequence($0)) })
+            // Another content under the same id is another edit.
+            #expect(
+                try await store.apply([.put(15, .named("a"), "other", number: 3, expected: 1)])
+                    == [.conflict(current: Version(3))])
             // Another one with the same condition is refused, as is this one once it is not newest.
             #expect(
                 try await store.apply([.put(15, .named("a"), expected: 1)])

@@ -89,13 +89,16 @@ export const bind = internalMutation({
  * What becomes of an edit without looking at its content; null: it may be applied.
  *
  * The sequence comes before the condition, so that a repeated edit never meets its own version. One
- * that comes again under a new sequence, from a journal that was restored, is known by who pushed it.
+ * that comes again under a new sequence, from a journal that was restored, is known by who pushed it and
+ * by its content.
  */
 async function verdict(
   ctx: QueryCtx,
   current: Doc<"syncdFiles"> | null,
-  { sequence, expectedVersion, producer, number }: {
+  { sequence, expectedVersion, producer, number, digest }: {
     sequence: number; expectedVersion: number | null; producer: string; number: bigint;
+    // Null while the content is on its way: then it is compared with the last part.
+    digest: bigint | null;
   },
 ) {
   if (current !== null && sequence === current.sequence) {
@@ -107,7 +110,8 @@ async function verdict(
   const version = current === null ? 0 : current.version;
   if (expectedVersion !== null && expectedVersion !== version) {
     const newest = current === null ? null : await findVersion(ctx, current, version);
-    const isOwn = newest !== null && newest.producer === producer && newest.number === number;
+    const isOwn = current !== null && newest !== null && newest.producer === producer
+      && newest.number === number && (digest === null || current.digest === digest);
     if (!isOwn) return { outcome: "conflict", version };
   }
   return null;
@@ -145,7 +149,7 @@ export const putPart = internalMutation({
   },
   handler: async (ctx, part) => {
     const { project, path, sequence, offset, bytes } = part;
-    const decided = await verdict(ctx, await findFile(ctx, part), part);
+    const decided = await verdict(ctx, await findFile(ctx, part), { ...part, digest: null });
     if (decided !== null) return decided;
     const upload = await findUpload(ctx, part, sequence);
     const held = upload === null ? 0 : upload.byteCount;

@@ -186,8 +186,8 @@ package struct StoreError: Error, Sendable {
 /// - A file's sequence never goes down: an edit with a lower one than the last applied is `stale`;
 ///   with an equal one `known`, before its condition is looked at.
 /// - A condition is met by the version that it names, and by one that the edit made itself (same
-///   ``EditID``) while that is the newest: after an adoption a restored journal brings edits again
-///   that had been applied under another sequence. They get a version of their own then.
+///   ``EditID`` and content) while that is the newest: after an adoption a restored journal brings
+///   edits again that had been applied under another sequence. They get a version of their own.
 /// - When a call returns, its effects survive a power cut.
 /// - After ``StoreError`` the store can be called again.
 package protocol VersionedStore: Sendable {

@@ -42,6 +42,7 @@ struct PostgresBatch {
             FROM input i JOIN syncd.files f ON f.project = i.project AND f.path = i.path
                 LEFT JOIN syncd.versions v ON i.expected <> f.version AND v.file = f.id
                     AND v.version = f.version AND v.producer = i.producer AND v.number = i.number
+                    AND f.digest = i.digest AND f.is_delete = i.is_delete
         ), written AS (
             INSERT INTO syncd.files AS f (project, path, sequence, version, is_delete,
                 is_executable, digest, byte_count)

@@ -9,13 +9,14 @@ internal import Synchronization
 enum LookingPace: Sendable, Equatable {
     /// At equal intervals.
     case steady(Duration)
-    /// At intervals of an eighth of the time waited so far, at least the first one, at most 10 ms.
+    /// At intervals of an eighth of the time waited so far, at least the first one, at most 2 ms.
     ///
     /// Of many that wait each one waits long. At equal short intervals sixty-four of them kept two
-    /// processors busy with nothing but looking.
+    /// processors busy with nothing but looking. The longest is short beside a commit, so that who
+    /// has waited long still comes before those that come back.
     case amongMany(first: Duration)
 
-    private static let longest: Duration = .milliseconds(10)
+    private static let longest: Duration = .milliseconds(2)
 
     /// How long to sleep before the next look.
     func interval(after waited: Duration) -> Duration {

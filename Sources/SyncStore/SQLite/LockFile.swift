@@ -42,7 +42,11 @@ package final class LockFile: Sendable {
     /// Gives the lock back; safe to repeat.
     package func release() {
         descriptor.withLock { file in
-            if let file { close(file) }
+            guard let open = file else { return }
+            // A child of a fork that has not yet begun its program has the descriptor as well, and
+            // would hold the lock for that moment.
+            flock(open, LOCK_UN)
+            close(open)
             file = nil
         }
     }

@@ -93,7 +93,7 @@ struct StoreTables {
         }
         let version = current?.version ?? .none
         if let expected = edit.expectedVersion, expected != version,
-            try !isMade(current, by: edit.id)
+            try !isMade(current, by: edit)
         {
             return .conflict(current: version)
         }
@@ -106,16 +106,19 @@ struct StoreTables {
         return .applied(version.next)
     }
 
-    /// Whether an edit made the newest version of a file.
-    private func isMade(_ file: FileRow?, by id: EditID) throws -> Bool {
+    /// Whether an edit made the newest version of a file: its id and its content did.
+    private func isMade(_ file: FileRow?, by edit: SequencedEdit) throws -> Bool {
         guard let file else { return false }
         return try sql(
             """
-            SELECT 1 FROM versions WHERE file = ? AND version = ? AND producer = ? AND number = ?
+            SELECT 1 FROM versions v JOIN files f ON f.id = v.file
+            WHERE v.file = ? AND v.version = ? AND v.producer = ? AND v.number = ?
+                AND f.digest = ? AND f.is_delete = ?
             """
         ).first(
-            .integer(file.id), .integer(file.version.value), .text(id.producer.text),
-            .integer(id.number)
+            .integer(file.id), .integer(file.version.value), .text(edit.id.producer.text),
+            .integer(edit.id.number), .integer(edit.change.content?.digest ?? 0),
+            .flag(edit.change.isDelete)
         ) { _ in true } ?? false
     }
 

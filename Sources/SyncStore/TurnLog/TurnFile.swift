@@ -133,16 +133,22 @@ final class TurnFile: Sendable {
     ///
     /// What follows is older, or was being written when the machine stopped.
     ///
-    /// - Throws: `corrupt` when a record is damaged that another one follows.
-    func records() throws(SQLiteFailure) -> (records: [TurnRecord], end: Int) {
+    /// - Parameter known: The last turn that the database has. A power cut may have damaged what
+    ///   was being written over: those turns are known.
+    /// - Throws: `corrupt` when a record of a later turn is damaged and another one follows it.
+    func records(
+        after known: UInt64
+    ) throws(SQLiteFailure) -> (records: [TurnRecord], end: Int) {
         var records: [TurnRecord] = []
         var offset = 0
         while let prefix = try prefix(at: offset, after: records.last) {
-            guard let record = try record(at: offset, prefix) else {
+            guard let record = try record(at: offset, prefix, after: known) else {
+                if prefix.turn <= known { break }
                 // One turn at a time is written: nothing whole can follow one that is not.
                 let next = offset + prefix.count
                 if let follower = try self.prefix(at: next), follower.lap == prefix.lap,
-                    follower.previousTurn == prefix.turn, try record(at: next, follower) != nil
+                    follower.previousTurn == prefix.turn,
+                    try record(at: next, follower, after: known) != nil
                 {
                     throw Self.damaged(path, "turn \(prefix.turn) at byte \(offset) is not whole")
                 }
@@ -166,12 +172,13 @@ final class TurnFile: Sendable {
     }
 
     private func record(
-        at offset: Int, _ prefix: TurnPrefix
+        at offset: Int, _ prefix: TurnPrefix, after known: UInt64
     ) throws(SQLiteFailure) -> TurnRecord? {
         let bytes = try readPresent(LoggedBytes(offset: offset, count: prefix.count))
         do {
             return try TurnRecord.decode(bytes)
         } catch {
+            if prefix.turn <= known { return nil }
             throw Self.damaged(path, "turn \(prefix.turn) at byte \(offset) makes no sense")
         }
     }

@@ -76,7 +76,7 @@ final class TurnLog: Sendable {
         var state = State(lastTurn: lastTurn)
         var found: [(side: Int, record: TurnRecord)] = []
         for (side, file) in files.enumerated() {
-            let (records, end) = try file.records()
+            let (records, end) = try file.records(after: lastTurn)
             state.sides[side].end = end
             if let lap = records.first?.lap { state.sides[side].lap = lap }
             found += records.filter { $0.transaction.turn > lastTurn }.map { (side, $0) }
@@ -124,15 +124,16 @@ final class TurnLog: Sendable {
     }
 
     private func write(_ turn: JournalTransaction) throws(SQLiteFailure) -> Appending {
-        var (bytes, current, side, lastTurn) = state.withLock { state in
+        var (bytes, current, lap, end, lastTurn) = state.withLock { state in
+            // Not the turns themselves: they would be copied when they change.
+            let (lap, end) = (state.sides[state.current].lap, state.sides[state.current].end)
             defer { state.buffer = [] }
-            return (state.buffer, state.current, state.sides[state.current], state.lastTurn)
+            return (state.buffer, state.current, lap, end, state.lastTurn)
         }
         guard turn.rowsRenumbered.isEmpty, turn.turn > lastTurn else { return .unfit }
-        let record = TurnRecord.encode(turn, after: lastTurn, lap: side.lap, into: &bytes)
+        let record = TurnRecord.encode(turn, after: lastTurn, lap: lap, into: &bytes)
         let reserved = turn.rowsWritten.isEmpty ? 0 : reservedBytes
         guard bytes.count + reserved <= bytesMax else { return .unfit }
-        let end = side.end
         let length = end + bytes.count + reserved
         guard length <= bytesMax, try files[current].reserve(length) else { return .full }
         try files[current].append(bytes, at: end)
