@@ -24,6 +24,13 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `a sandbox that only the lost journal knew is taken from whoever writes there`()
+        async throws
+    {
+        let result = try await SimCommand.run(["--seed", "8401975"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `what a lost journal told may come late`() async throws {
         let result = try await SimCommand.run(["--seed", "8208931"])
         #expect(result.status == 0, "\(result.text)")

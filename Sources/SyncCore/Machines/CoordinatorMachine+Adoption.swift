@@ -33,6 +33,14 @@ extension CoordinatorMachine {
         return ProjectRecord(name: name, eventNumber: last & ~Self.projectBeginningMask)
     }
 
+    /// Whether this journal has adopted a store, now or in a former life.
+    ///
+    /// Then a target that it does not know may be one that the lost part knew, and somebody may
+    /// still write into it of whom this journal knows nothing.
+    func hasEverAdopted(_ turn: Turn) -> Bool {
+        settings.isAdopting || turn.header.lastEvent > Self.numbersLeftOut
+    }
+
     /// Lets the event log end here; it goes on with numbers far above, so that every monitor sees
     /// a gap and asks for a snapshot.
     mutating func beginLogAnew(wall: Timestamp) {
