@@ -83,6 +83,18 @@ import Testing
                 == model.events(from: first, bytesMax: bytesMax))
     }
 
+    /// A journal with one row in each of four turns, in the first file.
+    private func journalOfFourTurns(_ options: SQLiteOptions) async throws -> SQLiteJournal {
+        let journal = try await SQLiteJournal(file: file, options: options)
+        let header = try await journal.snapshot().header
+        let content = Content(Array("content".utf8))
+        for turn in UInt64(1)...4 {
+            try await journal.commit(
+                Turns.writing(turn, turn...turn, content: content, header: header))
+        }
+        return journal
+    }
+
     // MARK: Crashes
 
     /// The files as a crash leaves them, under another name.
@@ -170,13 +182,7 @@ import Testing
 
     @Test func `a damaged turn that others follow is told, not taken for the end`() async throws {
         let options = Self.options(4 << 20)
-        let journal = try await SQLiteJournal(file: file, options: options)
-        let header = try await journal.snapshot().header
-        let content = Content(Array("content".utf8))
-        for turn in UInt64(1)...4 {
-            try await journal.commit(
-                Turns.writing(turn, turn...turn, content: content, header: header))
-        }
+        let journal = try await journalOfFourTurns(options)
         let turnFile = TurnLog.names(beside: file)[0]
         let second = try firstRecordBytes(turnFile)
         let copy = try crashed(0)
@@ -194,13 +200,7 @@ import Testing
     @Test func `damage to turns that the database has is none`() async throws {
         // As a power cut leaves the first turn of a lap, half written over the former lap's.
         let options = Self.options(4 << 20)
-        let journal = try await SQLiteJournal(file: file, options: options)
-        let header = try await journal.snapshot().header
-        let content = Content(Array("content".utf8))
-        for turn in UInt64(1)...4 {
-            try await journal.commit(
-                Turns.writing(turn, turn...turn, content: content, header: header))
-        }
+        let journal = try await journalOfFourTurns(options)
         await journal.close()
         let turnFile = TurnLog.names(beside: file)[0]
         var bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: turnFile)))
@@ -248,15 +248,15 @@ import Testing
             var bytes: [UInt8] = []
             var turn = turns.next()
             turn.rowsRenumbered = []
-            _ = TurnRecord.encode(turn, after: 0, lap: 1, into: &bytes)
-            #expect(try TurnRecord.decode(bytes)?.transaction.header == turn.header)
+            _ = TurnRecord.encode(turn, after: 0, lap: 1, at: 0, into: &bytes)
+            #expect(try TurnRecord.decode(bytes, at: 0)?.transaction.header == turn.header)
             for offset in bytes.indices {
                 var changed = bytes
                 changed[offset] ^= UInt8(1 << (offset % 8))
-                #expect(try TurnRecord.decode(changed) == nil, "byte \(offset)")
+                #expect(try TurnRecord.decode(changed, at: 0) == nil, "byte \(offset)")
             }
             for count in 0..<bytes.count {
-                #expect(try TurnRecord.decode(Array(bytes[..<count])) == nil)
+                #expect(try TurnRecord.decode(Array(bytes[..<count]), at: 0) == nil)
             }
         }
     }

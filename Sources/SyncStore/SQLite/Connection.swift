@@ -44,12 +44,13 @@ final class Connection: Sendable {
         }
     }
 
-    /// Runs blocking work on a thread of its own.
+    /// Runs blocking work on a thread of its own, or on that of a serial queue.
     static func offThread<R: Sendable>(
+        on queue: DispatchQueue = DispatchQueue(label: "syncd.sqlite.open"),
         _ body: @escaping @Sendable () throws(SQLiteFailure) -> R
     ) async throws(SQLiteFailure) -> R {
         let result: Result<R, SQLiteFailure> = await withCheckedContinuation { continuation in
-            DispatchQueue(label: "syncd.sqlite.open").async {
+            queue.async {
                 continuation.resume(returning: Result(catching: body))
             }
         }

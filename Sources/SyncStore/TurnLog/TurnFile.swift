@@ -154,7 +154,7 @@ final class TurnFile: Sendable {
                 }
                 break
             }
-            records.append(record.placed(at: offset))
+            records.append(record)
             offset += prefix.count
         }
         return (records, offset)
@@ -176,7 +176,7 @@ final class TurnFile: Sendable {
     ) throws(SQLiteFailure) -> TurnRecord? {
         let bytes = try readPresent(LoggedBytes(offset: offset, count: prefix.count))
         do {
-            return try TurnRecord.decode(bytes)
+            return try TurnRecord.decode(bytes, at: offset)
         } catch {
             if prefix.turn <= known { return nil }
             throw Self.damaged(path, "turn \(prefix.turn) at byte \(offset) makes no sense")

@@ -114,13 +114,9 @@ final class TurnLog: Sendable {
 
     /// Writes a turn, off the caller's thread; one at a time.
     func append(_ turn: JournalTransaction) async throws(SQLiteFailure) -> Appending {
-        let result: Result<Appending, SQLiteFailure> = await withCheckedContinuation { done in
-            queue.async {
-                done.resume(
-                    returning: Result { () throws(SQLiteFailure) in try self.write(turn) })
-            }
+        try await Connection.offThread(on: queue) { () throws(SQLiteFailure) in
+            try self.write(turn)
         }
-        return try result.get()
     }
 
     private func write(_ turn: JournalTransaction) throws(SQLiteFailure) -> Appending {
@@ -131,7 +127,8 @@ final class TurnLog: Sendable {
             return (state.buffer, state.current, lap, end, state.lastTurn)
         }
         guard turn.rowsRenumbered.isEmpty, turn.turn > lastTurn else { return .unfit }
-        let record = TurnRecord.encode(turn, after: lastTurn, lap: lap, into: &bytes)
+        let record = TurnRecord.encode(
+            turn, after: lastTurn, lap: lap, at: end, into: &bytes)
         let reserved = turn.rowsWritten.isEmpty ? 0 : reservedBytes
         guard bytes.count + reserved <= bytesMax else { return .unfit }
         let length = end + bytes.count + reserved
@@ -139,7 +136,7 @@ final class TurnLog: Sendable {
         try files[current].append(bytes, at: end)
         let byteCount = bytes.count
         state.withLock { state in
-            state.sides[current].turns.add(record.placed(at: end))
+            state.sides[current].turns.add(record)
             state.sides[current].end = end + byteCount
             state.lastTurn = turn.turn
             if byteCount <= Self.bufferBytesMax { state.buffer = bytes }

@@ -6,11 +6,6 @@ struct LoggedBytes: Sendable, Equatable {
     let offset: Int
     /// How many.
     let count: Int
-
-    /// The same bytes of a record that begins there.
-    func moved(by distance: Int) -> LoggedBytes {
-        LoggedBytes(offset: offset + distance, count: count)
-    }
 }
 
 /// One turn as a file of turns holds it.
@@ -38,14 +33,6 @@ struct TurnRecord: Sendable {
     let events: LoggedBytes?
     /// Where the acceptances lie, if there are any.
     let acceptances: LoggedBytes?
-
-    /// The same record in a file in which it begins there.
-    func placed(at offset: Int) -> TurnRecord {
-        TurnRecord(
-            transaction: transaction, previousTurn: previousTurn, lap: lap,
-            contents: contents.map { $0?.moved(by: offset) }, events: events?.moved(by: offset),
-            acceptances: acceptances?.moved(by: offset))
-    }
 }
 
 /// What the first bytes of a record say.
@@ -87,24 +74,26 @@ extension TurnRecord {
     /// - Parameters:
     ///   - transaction: It renumbers no rows.
     ///   - lap: Of the file that it goes into.
+    ///   - offset: Where it begins there.
     ///   - bytes: Emptied first; holds the record then.
     static func encode(
         _ transaction: JournalTransaction, after previousTurn: UInt64, lap: UInt64,
-        into bytes: inout [UInt8]
+        at offset: Int, into bytes: inout [UInt8]
     ) -> TurnRecord {
         var head = TurnHead.Writer()
         head.write(transaction)
         var prefix = PackedWriter()
-        var body = TurnBody(startingAt: prefixBytes + head.bytes.count)
+        let start = offset + prefixBytes + head.bytes.count
+        var body = TurnBody(startingAt: start)
         let contents = transaction.rowsWritten.map { body.place($0.content?.count) }
         let events = body.place(transaction.events?.bytes.count)
         let acceptances = body.place(transaction.acceptances?.bytes.count)
-        let bodyCount = body.end - prefixBytes - head.bytes.count
         for number in [
-            0, lap, transaction.turn, previousTurn, UInt64(head.bytes.count), UInt64(bodyCount),
+            0, lap, transaction.turn, previousTurn, UInt64(head.bytes.count),
+            UInt64(body.end - start),
         ] { prefix.fixed(number) }
         bytes.removeAll(keepingCapacity: true)
-        bytes.reserveCapacity(body.end)
+        bytes.reserveCapacity(body.end - offset)
         bytes.append(contentsOf: prefix.bytes)
         bytes.append(contentsOf: head.bytes)
         for (_, content) in transaction.rowsWritten {
@@ -122,19 +111,20 @@ extension TurnRecord {
 
     /// Unpacks a turn; nil when the bytes are not whole.
     ///
+    /// - Parameter offset: Where it begins in its file.
     /// - Throws: When they are, and make no sense all the same.
-    static func decode(_ bytes: [UInt8]) throws(Nonsense) -> TurnRecord? {
+    static func decode(_ bytes: [UInt8], at offset: Int) throws(Nonsense) -> TurnRecord? {
         guard let prefix = TurnPrefix(bytes, countMax: bytes.count), prefix.count == bytes.count,
             hash(of: bytes) == prefix.hash
         else { return nil }
         let end = prefixBytes + prefix.headCount
         var reader = TurnHead.Reader(Array(bytes[prefixBytes..<end]))
         let head = try reader.read(turn: prefix.turn)
-        var body = TurnBody(startingAt: end)
+        var body = TurnBody(startingAt: offset + end)
         let contents = head.contentCounts.map { body.place($0) }
         let events = body.place(head.eventByteCount)
         let acceptances = body.place(head.acceptanceByteCount)
-        guard body.end == bytes.count else { throw Nonsense() }
+        guard body.end == offset + bytes.count else { throw Nonsense() }
         return TurnRecord(
             transaction: head.transaction, previousTurn: prefix.previousTurn, lap: prefix.lap,
             contents: contents, events: events, acceptances: acceptances)
