@@ -124,10 +124,11 @@ let package = Package(
         .executableTarget(
             name: "SyncBench",
             dependencies: [
-                "SyncCore", "SyncStore", "SyncTransport", "ZeroMQ", "syncd",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "SyncCore", "SyncSandbox", "SyncStore", "SyncTransport", "SyncWorker", "ZeroMQ",
+                "syncd", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings),
         .target(

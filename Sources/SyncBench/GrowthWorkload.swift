@@ -128,32 +128,39 @@ struct GrowthWorkersWorkload: Workload {
 
     var setup: String {
         "\(size.edits) edits of \(size.edits) files, \(size.bytes) bytes each, from the first push "
-            + "to the last file, \(Self.counts) workers; syncd has no store and no sandbox that "
-            + "does nothing, so it is the cheapest there is: one SQLite file and local folders "
-            + "without fsync; limit: the cost with 2"
+            + "to the last outcome, \(Self.counts) workers, whose store and sandboxes do nothing; "
+            + "then workers of one SQLite file and local folders without fsync; limit: the cost "
+            + "with 2"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
         var pair = Pair()
-        var costs: [Int: Double] = [:]
-        for count in Self.counts {
-            BenchOutput.progress("\(name): \(count) workers")
-            costs[count] = try await Pool.with(in: folder, isKept: false) {
-                try await cost(with: count, in: $0)
+        for isNull in [true, false] {
+            let what = isNull ? "null" : "SQLite and local"
+            var costs: [Int: Double] = [:]
+            for count in Self.counts {
+                BenchOutput.progress("\(name): \(count) workers, \(what)")
+                costs[count] = try await Pool.with(in: folder, isKept: false) {
+                    try await cost(with: count, isNull: isNull, in: $0)
+                }
             }
-        }
-        for count in Self.counts {
-            pair.add(
-                "CPU an edit, \(count) workers", costs[count] ?? 0, "µs", limit: costs[2],
-                ratioMax: count == 64 ? 1.2 : nil)
+            for count in Self.counts {
+                pair.add(
+                    "CPU an edit, \(count) workers, \(what)", costs[count] ?? 0, "µs",
+                    limit: costs[2], ratioMax: isNull && count == 64 ? 1.2 : nil)
+            }
         }
         return pair
     }
 
     /// Microseconds of CPU of coordinator and workers for an edit.
-    private func cost(with count: Int, in pool: Pool) async throws -> Double {
+    private func cost(with count: Int, isNull: Bool, in pool: Pool) async throws -> Double {
         try await pool.startCoordinator()
-        try await pool.startWorkers(count)
+        if isNull {
+            try await pool.startNullWorkers(count)
+        } else {
+            try await pool.startWorkers(count)
+        }
         try await pool.waitForWorkers(count)
         let pusher = try await pool.pusher("bench")
         let run = DistinctSteps(size: size).run

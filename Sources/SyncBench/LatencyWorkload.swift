@@ -37,7 +37,9 @@ struct LatencyWorkload: Workload {
         let pusher = try await pool.pusher("bench")
         try await OpenLoop.prepare("bench", files: Self.files, bytes: size.bytes, in: pool, pusher)
         let watch = UsageWatch(await pool.processes)
+        _ = await pusher.takeAcceptLatency()
         let alone = LatencyHistogram(try await loop(from: 1_000).measure(pool, "bench", pusher))
+        let accepted = await pusher.takeAcceptLatency()
         pair.processes = watch.figures
         try await flood.begin()
         let beside = LatencyHistogram(
@@ -49,6 +51,8 @@ struct LatencyWorkload: Workload {
             "p99 to visible", alone.milliseconds(99), "ms", limit: limit.milliseconds(99),
             ratioMax: 2.5)
         pair.add("longest to visible", alone.longest, "ms")
+        pair.add(
+            "p50 to accepted", accepted.milliseconds(50), "ms", limit: limit.milliseconds(50))
         pair.add(
             "p50 beside a flood", beside.milliseconds(50), "ms", limit: alone.milliseconds(50))
         pair.add(

@@ -73,6 +73,20 @@ actor Pool {
         }
     }
 
+    /// Starts workers whose store and sandboxes do nothing with an edit.
+    func startNullWorkers(_ count: Int) throws {
+        for _ in 0..<count {
+            labelCount += 1
+            let worker = try BenchProcess(
+                "worker \(labelCount)", program: "SyncBench",
+                [
+                    "null-worker", "--coordinator", folder.workers, "--store", folder.store,
+                    "--local-root", folder.sandboxes, "--id", "worker-\(labelCount)",
+                ], log: "", watchesParent: false)
+            workers.append(worker)
+        }
+    }
+
     /// Starts coordinator and workers, and has one edit go all the way.
     ///
     /// - Parameter flags: More flags for each worker.

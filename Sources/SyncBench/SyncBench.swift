@@ -20,7 +20,7 @@ struct SyncBench: AsyncParsableCommand {
             """,
         subcommands: [
             MeasureCommand.self, FloodCommand.self, BareDrainCommand.self, AnswerCommand.self,
-            SubscribeCommand.self,
+            SubscribeCommand.self, NullWorkerCommand.self,
         ],
         defaultSubcommand: MeasureCommand.self)
 }

@@ -8,6 +8,7 @@ import ZeroMQ
 package struct CoordinatorService: Service {
     private let configuration: CoordinatorConfiguration
     private let journal: any Journal
+    private let heldSince: ContinuousClock.Instant
     private let epoch: Epoch
     private let logger: Logger
     private let onBound: @Sendable (BoundEndpoints) -> Void
@@ -16,14 +17,17 @@ package struct CoordinatorService: Service {
     ///
     /// - Parameters:
     ///   - journal: Open and held by this process.
+    ///   - heldSince: When it was held already: from then on no other coordinator granted a lease.
     ///   - epoch: 64 fresh random bits.
     ///   - onBound: Told once the sockets are bound.
     package init(
-        _ configuration: CoordinatorConfiguration, journal: any Journal, epoch: Epoch,
-        logger: Logger, onBound: @escaping @Sendable (BoundEndpoints) -> Void = { _ in }
+        _ configuration: CoordinatorConfiguration, journal: any Journal,
+        heldSince: ContinuousClock.Instant = .now, epoch: Epoch, logger: Logger,
+        onBound: @escaping @Sendable (BoundEndpoints) -> Void = { _ in }
     ) {
         self.configuration = configuration
         self.journal = journal
+        self.heldSince = heldSince
         self.epoch = epoch
         self.logger = logger
         self.onBound = onBound
@@ -31,10 +35,12 @@ package struct CoordinatorService: Service {
 
     /// Serves until graceful shutdown; throws when the journal is lost.
     package func run() async throws {
-        let clock = ProcessClock()
+        let clock = ProcessClock(from: heldSince)
         let snapshot = try await journal.snapshot()
+        let settings = configuration.settings
         let machine = try CoordinatorMachine(
-            settings: configuration.settings, snapshot: snapshot, epoch: epoch, at: clock.now)
+            settings: settings, snapshot: snapshot, epoch: epoch,
+            at: settings.recoveryStart(heldSince: clock.instant(heldSince), at: clock.now))
         logger.info(
             "recovered",
             metadata: [

@@ -28,15 +28,22 @@ final class CoordinatorProcess: SimulatedProcess {
     var committing: JournalTransaction?
     /// Passes in the current simulated second, to notice a machine that spins.
     var passes: (second: Nanoseconds, count: Int) = (0, 0)
+    /// When it has read its journal: before, nobody can connect.
+    let startsAt: Nanoseconds
 
-    init(machine: CoordinatorMachine, clock: SimulatedClock) {
+    init(machine: CoordinatorMachine, clock: SimulatedClock, startsAt: Nanoseconds) {
         self.machine = machine
         self.clock = clock
+        self.startsAt = startsAt
     }
 
     override var name: String { "coordinator" }
 
-    override func pass(in cluster: SimulatedCluster) { cluster.pass(self) }
+    override func pass(in cluster: SimulatedCluster) {
+        let now = cluster.agenda.now
+        if now < startsAt { return cluster.wake(self, after: startsAt - now) }
+        cluster.pass(self)
+    }
 
     /// Looks at the machine where it is; a property's getter would be given a copy.
     func look<Result>(_ body: (inout CoordinatorMachine) -> Result) -> Result { body(&machine) }

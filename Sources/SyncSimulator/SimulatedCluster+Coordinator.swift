@@ -16,18 +16,27 @@ extension SimulatedCluster {
         var settings = scenario.settings
         settings.isAdopting = adopts()
         if settings.isAdopting { ledger.beginsAnew() }
+        // A journal takes its time to be read, and is held meanwhile.
+        let startsAt = agenda.now + (agenda.now < disk.slowUntil ? readTime() : 0)
         let machine: CoordinatorMachine
         do throws(JournalError) {
             machine = try CoordinatorMachine(
                 settings: settings, snapshot: disk.snapshot,
-                epoch: Epoch(bits: 0xE000 + epochs), at: clock.reading(at: agenda.now))
+                epoch: Epoch(bits: 0xE000 + epochs),
+                at: settings.recoveryStart(
+                    heldSince: clock.reading(at: agenda.now), at: clock.reading(at: startsAt)))
         } catch {
             violate(.durable, "the journal can't be read back: \(error.message)")
             return
         }
-        coordinator = CoordinatorProcess(machine: machine, clock: clock)
+        coordinator = CoordinatorProcess(machine: machine, clock: clock, startsAt: startsAt)
         note("coordinator starts, epoch \(epochs)\(settings.isAdopting ? ", adopting" : "")")
         wakeCoordinator(after: 0)
+    }
+
+    /// The coordinator, once its sockets are there.
+    var listening: CoordinatorProcess? {
+        coordinator.flatMap { agenda.now < $0.startsAt ? nil : $0 }
     }
 
     /// Kills the coordinator; a transaction on its way is on disk, or not.

@@ -49,7 +49,7 @@ extension SimulatedCluster {
     /// Connects, now or as soon as network and coordinator allow.
     private func connect<Up, Down>(_ link: SimulatedLink<Up, Down>) {
         guard link.isAlive, link.connection == nil, !link.isReconnecting else { return }
-        if agenda.now < link.cutUntil || coordinator == nil {
+        if agenda.now < link.cutUntil || listening == nil {
             link.isReconnecting = true
             plan(after: network.chance.millis(100, 400)) { cluster in
                 link.isReconnecting = false

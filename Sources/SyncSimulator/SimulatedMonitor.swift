@@ -69,8 +69,8 @@ extension SimulatedCluster {
 
     /// The subscription reaches the coordinator, or is tried again.
     func subscribe(_ monitor: SimulatedMonitor) {
-        guard monitor.connectedTo != epochs || coordinator == nil else { return }
-        guard let process = coordinator else {
+        guard monitor.connectedTo != epochs || listening == nil else { return }
+        guard let process = listening else {
             plan(after: chance.millis(100, 400)) { $0.subscribe(monitor) }
             return
         }

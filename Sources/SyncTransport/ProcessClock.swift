@@ -9,7 +9,9 @@ package struct ProcessClock: Sendable {
     ///
     /// A machine's ``Instant`` is the time since then, plus one second, so that zero lies in the
     /// past.
-    package init() { start = ContinuousClock.now - .seconds(1) }
+    ///
+    /// - Parameter first: Where it begins; earlier readings can't be told from it.
+    package init(from first: ContinuousClock.Instant = .now) { start = first - .seconds(1) }
 
     /// The monotonic clock now.
     ///

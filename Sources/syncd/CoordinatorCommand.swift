@@ -103,8 +103,8 @@ struct CoordinatorCommand: AsyncParsableCommand {
             let url = try settings.required("journal", journal, for: "The journal")
             let journal = try await open(url, options)
             let service = CoordinatorService(
-                configuration, journal: journal, epoch: Epoch(bits: .random(in: .min ... .max)),
-                logger: logger)
+                configuration, journal: journal, heldSince: journal.heldSince,
+                epoch: Epoch(bits: .random(in: .min ... .max)), logger: logger)
             let services = ServiceGroup(
                 configuration: .init(
                     services: [

@@ -36,7 +36,9 @@ import Testing
     }
 
     @Test func `a second journal on the file is refused and told who holds it`() async throws {
+        let before = ContinuousClock.now
         let journal = try await SQLiteJournal(file: file)
+        #expect((before...ContinuousClock.now).contains(journal.heldSince))
         let error = await #expect(throws: JournalError.self) { try await SQLiteJournal(file: file) }
         #expect(error?.code == .held)
         #expect(error?.message.contains("process \(getpid())") == true)

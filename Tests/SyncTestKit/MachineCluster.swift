@@ -125,14 +125,18 @@ package final class MachineCluster {
 
     /// The coordinator dies.
     ///
-    /// What was not committed is gone. It starts again from the journal.
-    package func restartCoordinator() throws {
+    /// What was not committed is gone. It starts again from the journal, which is held by it while
+    /// it is read.
+    package func restartCoordinator(readingFor duration: Duration = .zero) throws {
+        let heldSince = now
+        now = now + duration
         epochs += 1
         onDisk = nil
         loads = []
         toCoordinator = []
         coordinator = try CoordinatorMachine(
-            settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: epochs), at: now)
+            settings: settings, snapshot: journal.snapshot, epoch: Epoch(bits: epochs),
+            at: settings.recoveryStart(heldSince: heldSince, at: now))
         for node in workers { node.inbox = [] }
     }
 

@@ -23,6 +23,8 @@ package final class SQLiteJournal: Journal {
     private let copying = Mutex<Task<Void, any Error>?>(nil)
     // Declared after the connection: a journal that is dropped lets go of its database first.
     private let lock: LockFile
+    /// When the lock was held already; nobody else has committed since.
+    package let heldSince: ContinuousClock.Instant
     /// The failure after which nothing more is done here: the process must end and read back.
     private let fatal = Mutex<JournalError?>(nil)
 
@@ -49,6 +51,7 @@ package final class SQLiteJournal: Journal {
                         + "first, or give this one a journal of its own.")
             }
             self.lock = lock
+            heldSince = .now
             let connection = try await Connection.open(file, schema: .journal, options: options) {
                 try LogCopier.copyAll($0, file: file)
                 try JournalTables($0).makeHeader(idIfNew)

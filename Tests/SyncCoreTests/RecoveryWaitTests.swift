@@ -1,0 +1,58 @@
+import SyncCore
+import SyncTestKit
+import Testing
+
+/// How long a coordinator that starts waits for the workers of the life before.
+@Suite struct RecoveryWaitTests {
+    /// Lease and margin of the standard settings: 3 s.
+    private static let wait: Duration = {
+        let settings = CoordinatorSettings()
+        return settings.lease + settings.margin
+    }()
+
+    /// A worker dies with a coordinator, and a file is pushed to the next one.
+    private static func restarted(
+        readingFor duration: Duration, isAdopting: Bool = false
+    ) throws -> MachineCluster {
+        var settings = CoordinatorSettings()
+        settings.isAdopting = isAdopting
+        let cluster = try MachineCluster(settings: settings)
+        let first = try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("f", "one"), number: 1)
+        cluster.advance(by: wait + .seconds(1))
+        cluster.kill(first)
+        try cluster.restartCoordinator(readingFor: duration)
+        try cluster.addWorker("b")
+        cluster.push(MachineCluster.put("f", "two"), number: 2)
+        return cluster
+    }
+
+    @Test(arguments: [0, 400, 1_250])
+    func `the time in which the journal was read counts`(milliseconds: Int) throws {
+        let reading = Duration.milliseconds(milliseconds)
+        let cluster = try Self.restarted(readingFor: reading)
+        cluster.advance(by: Self.wait - reading - .milliseconds(100))
+        #expect(cluster.text("f") == "one")
+        cluster.advance(by: .milliseconds(200))
+        #expect(cluster.text("f") == "two")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `half a lease and the margin are left for those who live to register`() throws {
+        let cluster = try Self.restarted(readingFor: .seconds(60))
+        let left = Self.wait - CoordinatorSettings().lease / 2
+        cluster.advance(by: left - .milliseconds(100))
+        #expect(cluster.text("f") == "one")
+        cluster.advance(by: .milliseconds(200))
+        #expect(cluster.text("f") == "two")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `the whole wait begins after a restored journal was read`() throws {
+        let cluster = try Self.restarted(readingFor: .seconds(1), isAdopting: true)
+        cluster.advance(by: Self.wait - .milliseconds(100))
+        #expect(cluster.text("f") == "one")
+        cluster.advance(by: .milliseconds(200))
+        #expect(cluster.text("f") == "two")
+    }
+}
