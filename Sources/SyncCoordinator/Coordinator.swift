@@ -104,7 +104,9 @@ actor Coordinator: SocketLoopClient {
         let isDrained = heard.count < Self.messagesPerPassMax
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
         run(machine.takeDirectives(), sockets)
-        sockets.status.turn(at: now, number: machine.eventNumber) { machine.eventNumber(of: $0) }
+        sockets.status.turn(at: now) { project in
+            project.map { machine.eventNumber(of: $0) } ?? machine.eventNumber
+        }
         let notices =
             sockets.intake.takeNotices() + sockets.workers.takeNotices()
             + sockets.status.takeNotices()
@@ -112,7 +114,8 @@ actor Coordinator: SocketLoopClient {
             logger.log(level: notice.isWarning ? .warning : .info, "\(notice.sentence)")
         }
         if !isDrained || !asked.isDrained { return instant }
-        let own = [machine.nextDeadline, sockets.status.nextDeadline].compactMap(\.self).min()
+        // Stored: to work it out here, the runtime would copy the whole machine first.
+        let own = [machine.expectedPassAt, sockets.status.nextDeadline].compactMap(\.self).min()
         return [
             own.map { clock.continuous($0) }, sockets.intake.nextDeadline,
             sockets.workers.nextDeadline, sockets.status.connectionDeadline,

@@ -121,17 +121,24 @@ extension SimulatedCluster {
             case .commit, .reply, .send, .publish, .readEvents, .halt: break
             }
         }
-        let waiting = process.look { $0.nextInLine }
         // Whoever must be read back may have waited, in this pass, for the room that another took.
-        let line = waiting.mapValues { entries in
-            entries.filter { entry in !isRoomTaken || process.look { $0.isInMemory(entry.value) } }
+        func withRoom(
+            _ line: [Incarnation: [ProjectName: ReadyEntry]]
+        ) -> [Incarnation: [ProjectName: ReadyEntry]] {
+            guard isRoomTaken else { return line }
+            return line.mapValues { entries in
+                entries.filter { entry in process.look { $0.isInMemory(entry.value) } }
+            }
         }
-        if let flaw = fairness.follow(given: given, waiting: line) { violate(.fair, flaw) }
+        let waiting = process.look { $0.nextInLine }
+        if let flaw = fairness.follow(given: given, waiting: withRoom(waiting)) {
+            violate(.fair, flaw)
+        }
         if !scenario.settings.editsPerSecond.isEmpty {
             let rated = given.mapValues { projects in
                 projects.filter { project in process.look { $0.hasRate(project) } }
             }
-            let held = process.look { $0.nextInLineByRate }
+            let held = withRoom(process.look { $0.nextInLineByRate })
             if let flaw = rateFairness.follow(given: rated, waiting: held) {
                 violate(.fair, "by rate: \(flaw)")
             }

@@ -10,7 +10,8 @@ package struct ProcessClock: Sendable {
     /// A machine's ``Instant`` is the time since then, plus one second, so that zero lies in the
     /// past.
     ///
-    /// - Parameter first: Where it begins; earlier readings can't be told from it.
+    /// - Parameter first: The earliest reading that matters; those more than a second before it are
+    ///   all zero.
     package init(from first: ContinuousClock.Instant = .now) { start = first - .seconds(1) }
 
     /// The monotonic clock now.

@@ -6,8 +6,7 @@ enum SocketDefaults {
     static let sentMax = 4_096
 
     /// The kernel's probes and its limit of resending find machines that are gone, within some ten
-    /// seconds (application heartbeats find dead programs); the reconnect interval grows, so that a
-    /// fleet does not storm a coordinator that restarts.
+    /// seconds (application heartbeats find dead programs).
     private static let shared: [SocketOption] = [
         .linger(.zero), .tcpKeepalive(true), .tcpKeepaliveIdle(.seconds(2)),
         .tcpKeepaliveInterval(.seconds(2)), .tcpKeepaliveCount(4), .tcpRetransmitMax(.seconds(10)),
@@ -25,9 +24,13 @@ enum SocketDefaults {
     }
 
     /// For sockets that connect.
+    ///
+    /// The reconnect interval grows, so that a fleet does not storm a coordinator that restarts. It
+    /// stays below half a lease and the margin of the standard settings: a coordinator waits at least
+    /// so long for those who live.
     static func connected(limits: WireLimits) -> [SocketOption] {
         shared + [
-            .reconnectInterval(.milliseconds(100)), .reconnectIntervalMax(.seconds(2)),
+            .reconnectInterval(.milliseconds(100)), .reconnectIntervalMax(.seconds(1)),
             .receiveHighWaterMark(sentMax), .sendHighWaterMark(sentMax),
             .frameBytesMax(limits.frameBytesMax),
         ]

@@ -78,13 +78,12 @@ package final class StatusPublisher {
 
     /// Reads subscriptions and sends the marks that are due.
     ///
-    /// - Parameters:
-    ///   - number: Last event handed to ``publish(_:)-([StatusEvent])``, over all.
-    ///   - projectNumber: Last event of a project.
-    package func turn(at now: Instant, number: UInt64, projectNumber: (ProjectName) -> UInt64) {
+    /// - Parameter number: Last event handed to ``publish(_:)-([StatusEvent])``: of a project, or
+    ///   over all (nil). Asked only when a mark is due.
+    package func turn(at now: Instant, number: (ProjectName?) -> UInt64) {
         watch.read(socket)
         readSubscriptions()
-        for prefix in fresh { mark(prefix, number, projectNumber) }
+        for prefix in fresh { mark(prefix, number) }
         fresh = []
         guard !prefixes.isEmpty else {
             marksAt = nil
@@ -97,7 +96,7 @@ package final class StatusPublisher {
         guard now >= due else { return }
         marksAt = now + Self.markInterval
         let sorted = prefixes.sorted { $0.lexicographicallyPrecedes($1) }
-        for prefix in sorted { mark(prefix, number, projectNumber) }
+        for prefix in sorted { mark(prefix, number) }
     }
 
     /// Connections that stand, and those that were turned away since the start.
@@ -154,17 +153,15 @@ package final class StatusPublisher {
         if prefixes.isEmpty { isOverfull = false }
     }
 
-    private func mark(
-        _ prefix: [UInt8], _ number: UInt64, _ projectNumber: (ProjectName) -> UInt64
-    ) {
-        var body = Body.Mark(number: number)
+    private func mark(_ prefix: [UInt8], _ number: (ProjectName?) -> UInt64) {
+        var body = Body.Mark(number: number(nil))
         let parts = prefix.split(
             separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
         if parts.count == 3, parts[0].elementsEqual("edit".utf8),
             let project = Name(String(decoding: parts[1], as: UTF8.self))
         {
             body.project = project.text
-            body.projectNumber = projectNumber(project)
+            body.projectNumber = number(project)
         }
         send(prefix, Body.encode(body))
     }

@@ -10,7 +10,7 @@ import Testing
         return settings.lease + settings.margin
     }()
 
-    /// A worker dies with a coordinator, and a file is pushed to the next one.
+    /// A worker is cut off when a coordinator dies, and a file is pushed to the next one.
     private static func restarted(
         readingFor duration: Duration, isAdopting: Bool = false
     ) throws -> MachineCluster {
@@ -20,7 +20,7 @@ import Testing
         let first = try cluster.addWorker("a")
         cluster.push(MachineCluster.put("f", "one"), number: 1)
         cluster.advance(by: wait + .seconds(1))
-        cluster.kill(first)
+        first.isCut = true
         try cluster.restartCoordinator(readingFor: duration)
         try cluster.addWorker("b")
         cluster.push(MachineCluster.put("f", "two"), number: 2)

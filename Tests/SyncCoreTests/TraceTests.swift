@@ -239,6 +239,29 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    // Likewise when the worker was kept by the coordinator that gave it the long one.
+    @Test func `a restart waits for the longest lease of a worker that registered again`() throws {
+        let cluster = try MachineCluster()
+        let old = try cluster.addWorker("a")
+        cluster.advance(by: .seconds(1))
+        cluster.settings.lease = .seconds(20)
+        try cluster.restartCoordinator()
+        cluster.advance(by: .seconds(5))
+        old.holdsSteps = true
+        cluster.push(MachineCluster.put("f", "one"), number: 1)
+        #expect(old.machine.jobCount == 1)
+        old.isCut = true
+        cluster.settings.lease = .milliseconds(2_500)
+        try cluster.restartCoordinator()
+        try cluster.addWorker("b")
+        cluster.push(MachineCluster.put("f", "two"), number: 2)
+        cluster.advance(by: .seconds(19))
+        #expect(cluster.text("f") == nil)
+        cluster.advance(by: .seconds(3))
+        #expect(cluster.text("f") == "two")
+        #expect(cluster.violations() == [])
+    }
+
     // Trace B10.
     @Test func `hydrating goes behind the owner's own write of a file`() throws {
         let cluster = try MachineCluster()

@@ -18,7 +18,7 @@ import Testing
     }
 
     /// Seeds of once; what they play has changed with the machines since.
-    @Test(arguments: [7_003_179, 8_101_362])
+    @Test(arguments: [7_003_179, 8_101_362, 8_711_496])
     func `nobody is passed twice`(seed: Int) async throws {
         let result = try await SimCommand.run(["--seed", "\(seed)"])
         #expect(result.status == 0, "\(result.text)")

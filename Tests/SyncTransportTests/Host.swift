@@ -51,7 +51,7 @@ actor Host: SocketLoopClient {
             waiting = []
             sockets.intake.reply(.done, to: route)
         }
-        sockets.status.turn(at: now, number: 9) { $0.text == "p1" ? 5 : 0 }
+        sockets.status.turn(at: now) { $0.map { $0.text == "p1" ? 5 : 0 } ?? 9 }
     }
 
     var droppedCount: Int { sockets?.intake.droppedCount ?? 0 }

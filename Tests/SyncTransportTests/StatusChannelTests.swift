@@ -33,9 +33,7 @@ import ZeroMQ
 
         nonisolated func pass(at now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
             assumeIsolated { host in
-                host.publisher?.turn(at: host.clock.instant(now), number: host.number) { _ in
-                    host.number
-                }
+                host.publisher?.turn(at: host.clock.instant(now)) { _ in host.number }
                 return host.publisher?.nextDeadline.map { host.clock.continuous($0) }
             }
         }

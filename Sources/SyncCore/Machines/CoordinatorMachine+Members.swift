@@ -114,6 +114,8 @@ extension CoordinatorMachine {
         turn.header.storeID = registration.store.id
         if let root = registration.localRootID { turn.header.localRootID = root }
         adopt(registration.store, in: &turn)
+        turn.header.longestLeaseMilliseconds = max(
+            turn.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds)
         let keeps =
             known.map {
                 membership[$0]?.state != .expelled
@@ -128,8 +130,6 @@ extension CoordinatorMachine {
         if let known { stageEnd(of: known, state: "ended", in: &turn, at: now) }
         turn.header.incarnationCount += 1
         let fresh = Incarnation(epoch: epoch, count: turn.header.incarnationCount)
-        turn.header.longestLeaseMilliseconds = max(
-            turn.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds)
         turn.transaction.incarnationsAdded.append(
             IncarnationRecord(
                 incarnation: fresh, label: registration.label, life: registration.life,

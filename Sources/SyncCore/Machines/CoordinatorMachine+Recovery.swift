@@ -128,6 +128,13 @@ extension CoordinatorMachine {
         logBytes += segment.bytes.count
     }
 
+    /// Before the first pass nobody could connect: those who live get half a lease and the margin.
+    mutating func leaveTimeToRegister(at now: Instant) {
+        recoversUntil = recoversUntil.map {
+            max($0, now + settings.lease / 2 + settings.margin)
+        }
+    }
+
     /// Ends the wait for former epochs when everyone has registered or the time is over.
     ///
     /// Those who did not register end in a turn first, so that their debts are journaled before

@@ -149,7 +149,9 @@ package struct CoordinatorMachine: Sendable {
     ///
     /// - Parameters:
     ///   - epoch: 64 fresh random bits.
-    ///   - now: Monotonic clock; the wait for incarnations of former epochs starts here.
+    ///   - now: Monotonic clock; the wait for incarnations of former epochs starts here. It may
+    ///     lie before the call, but not before the time from which on no other coordinator granted
+    ///     a lease.
     /// - Throws: A `fatal` ``JournalError`` when the journal makes no sense.
     package init(
         settings: CoordinatorSettings, snapshot: JournalSnapshot, epoch: Epoch, at now: Instant
@@ -180,7 +182,11 @@ package struct CoordinatorMachine: Sendable {
             first.note(passedAt.map { $0 + settings.lease / 10 })
         }
         first.note(delayed.min?.dueAt)
-        first.note(recoversUntil)
+        if let until = recoversUntil {
+            first.note(until)
+            // As above: after a pause those who could not register meanwhile have time to.
+            first.note(passedAt.map { $0 + settings.lease / 10 })
+        }
         for at in membership.handOns { first.note(at) }
         if !isRecovering {
             first.note(rateOpensAt)
@@ -266,6 +272,7 @@ package struct CoordinatorMachine: Sendable {
     ///   - wall: For people.
     ///   - isDrained: Whether the workers' socket was read until nothing was left.
     package mutating func pass(at now: Instant, wall: Timestamp, isDrained: Bool) {
+        if passedAt == nil { leaveTimeToRegister(at: now) }
         if let expected = expectedPassAt, now > expected + settings.latenessTolerance {
             leases.extendAll(by: now - expected)
             recoversUntil = recoversUntil.map { $0 + (now - expected) }

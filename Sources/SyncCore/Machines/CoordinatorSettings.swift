@@ -94,16 +94,14 @@ package struct CoordinatorSettings: Sendable {
 
     /// From when a coordinator that starts counts its wait for the leases of a former life.
     ///
-    /// No lease was granted since this process held the journal, so the time in which it was read
-    /// counts, up to half a lease: living workers need the rest to register before they are taken
-    /// for ended. A journal that was restored says nothing of who held the lost one.
+    /// No lease was granted since this process held the journal, so the time in which it is read
+    /// counts. A journal that was restored says nothing of who held the lost one.
     ///
     /// - Parameters:
     ///   - heldSince: When this process held the journal already.
     ///   - now: When the journal has been read.
     package func recoveryStart(heldSince: Instant, at now: Instant) -> Instant {
-        let credit = isAdopting ? .zero : min(now - heldSince, lease / 2)
-        return heldSince + (now - heldSince - credit)
+        isAdopting ? now : heldSince
     }
 
     /// Assignments that a target may have in hand.
