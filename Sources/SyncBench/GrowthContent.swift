@@ -1,5 +1,6 @@
 import Glibc
 import SyncCore
+import SyncStore
 
 /// How many bytes a second become visible, with contents from 1 KiB to 16 MiB.
 struct GrowthContentWorkload: Workload {
@@ -15,7 +16,8 @@ struct GrowthContentWorkload: Workload {
         "8 to 20,000 distinct files of each size, \(Self.bytesWanted >> 20) MiB where that is "
             + "between, from the first push to the last file, \(size.workers) workers; limit: the "
             + "slowest of what must be done with the same bytes: append to a log with fdatasync "
-            + "every 4 MiB, read it, write a store likewise and the files, one after the other"
+            + "every 4 MiB, read it, write a store likewise and the files, one after the other; "
+            + "then beside the SQLite store alone, one process, batches of 4 MiB"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {
@@ -30,6 +32,9 @@ struct GrowthContentWorkload: Workload {
             pair.add(
                 "visible, \(bytes >> 10) KiB a file", speed, "MB/s", limit: limit,
                 ratioMin: bytes == 16 << 20 ? 0.5 : nil)
+            let store = try await CopyLimit.store(in: folder, count: count, bytes: bytes)
+            pair.add(
+                "beside the store alone, \(bytes >> 10) KiB", speed, "MB/s", limit: store)
         }
         return pair
     }
@@ -63,6 +68,25 @@ enum CopyLimit {
         let seconds = try await Blocking.run {
             Result { try slowest(in: path, count: count, bytes: bytes) }
         }.get()
+        return Double(count * bytes) / 1e6 / seconds
+    }
+
+    /// Megabytes a second that go into a store of one process.
+    static func store(in parent: BenchFolder, count: Int, bytes: Int) async throws -> Double {
+        let folder = try BenchFolder(in: parent.path)
+        defer { folder.remove() }
+        let store = try await SQLiteStore(file: folder.store)
+        let content = BenchEdits.content(0, bytes: bytes)
+        let edits = try (0..<count).map {
+            try BareDrain.edit(BenchEdits.distinctPath($0), content, sequence: $0 + 1)
+        }
+        let batch = min(max(groupBytes / bytes, 1), BareDrain.batch)
+        let start = ContinuousClock.now
+        for first in stride(from: 0, to: count, by: batch) {
+            _ = try await store.apply(Array(edits[first..<min(first + batch, count)]))
+        }
+        let seconds = (ContinuousClock.now - start).seconds
+        await store.close()
         return Double(count * bytes) / 1e6 / seconds
     }
 

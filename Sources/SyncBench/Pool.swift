@@ -132,6 +132,24 @@ actor Pool {
         return usage
     }
 
+    /// Milliseconds of the longest turn and of the store's longest batch, of processes that log at
+    /// level debug.
+    func longest() throws -> (turn: Double, batch: Double) {
+        func last(_ what: String, in log: String) throws -> Double {
+            let text = try String(contentsOfFile: folder.path + "/" + log, encoding: .utf8)
+            let line = text.split(separator: "\n").last { $0.contains("longest \(what) so far") }
+            let field = line?.split(separator: " ").first { $0.hasPrefix("ms=") }
+            guard let value = field.flatMap({ Double($0.dropFirst("ms=".count)) }) else {
+                throw BenchError("\(log) tells of no \(what); is its level debug?")
+            }
+            return value
+        }
+        let batches = try (1...max(labelCount, 1)).map {
+            try last("batch of the store", in: "worker-\($0).log")
+        }
+        return (try last("turn", in: "coordinator.log"), batches.max() ?? 0)
+    }
+
     /// Starts `syncd up` and waits until its coordinator answers.
     func startUp(workers count: Int) async throws {
         up = try BenchProcess(

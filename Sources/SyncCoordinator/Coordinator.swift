@@ -45,6 +45,9 @@ actor Coordinator: SocketLoopClient {
     private let logger: Logger
     /// When the journal's trouble was last told; nil while there is none.
     private var troubleToldAt: Instant?
+    /// When the pass began that closed the turn which is on its way to disk.
+    private var turnBeganAt: Instant?
+    private var longestTurn: Duration = .zero
 
     init(
         machine: CoordinatorMachine, on loop: SocketLoop, clock: ProcessClock, outlets: Outlets,
@@ -103,7 +106,7 @@ actor Coordinator: SocketLoopClient {
         for (route, request) in asked.requests { machine.receive(request, from: route, at: now) }
         let isDrained = heard.count < Self.messagesPerPassMax
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
-        run(machine.takeDirectives(), sockets)
+        run(machine.takeDirectives(), sockets, at: now)
         sockets.status.turn(at: now) { project in
             project.map { machine.eventNumber(of: $0) } ?? machine.eventNumber
         }
@@ -134,10 +137,14 @@ actor Coordinator: SocketLoopClient {
         return .queue(report)
     }
 
-    private func run(_ directives: [CoordinatorDirective], _ sockets: Sockets) {
+    private func run(
+        _ directives: [CoordinatorDirective], _ sockets: Sockets, at now: Instant
+    ) {
         for directive in directives {
             switch directive {
-            case .commit(let transaction): outlets.commits.yield(transaction)
+            case .commit(let transaction):
+                turnBeganAt = now
+                outlets.commits.yield(transaction)
             case .reply(let route, let reply):
                 sockets.intake.reply(completed(reply, sockets), to: route)
             case .send(let route, let message): sockets.workers.send(message, to: route)
@@ -161,7 +168,17 @@ actor Coordinator: SocketLoopClient {
     /// A turn's transaction is on disk, or failed.
     func committed(_ error: JournalError?) {
         note(error)
+        noteTurn()
         machine.committed(error, at: clock.now)
+    }
+
+    /// Logs how long a turn took from its first edit to the disk, when none took longer.
+    private func noteTurn() {
+        guard let began = turnBeganAt else { return }
+        let took = clock.now - began
+        guard took > longestTurn else { return }
+        longestTurn = took
+        logger.debug("the longest turn so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
     }
 
     /// Logs a failed commit, again every ten seconds while it goes on, and the end of the trouble.

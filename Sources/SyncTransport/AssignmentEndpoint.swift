@@ -13,6 +13,7 @@ package final class AssignmentEndpoint {
 
     private let socket: LoopSocket
     private let limits: WireLimits
+    private let tables = TargetTables()
     private var watch: ConnectionWatch
 
     /// Binds.
@@ -55,7 +56,7 @@ package final class AssignmentEndpoint {
 
     /// Sends a message; one that can't be sent is dropped: timers and registration repeat it.
     package func send(_ message: CoordinatorMessage, to route: WorkerRoute) {
-        let frames = [Frame(route.id)] + CoordinatorCodec.encode(message)
+        let frames = [Frame(route.id)] + CoordinatorCodec.encode(message, with: tables)
         guard let outcome = try? socket.send(frames), outcome == .sent else {
             droppedCount += 1
             watch.notices.addDropped()

@@ -4,7 +4,11 @@ package import ZeroMQ
 /// Frames ↔ messages of the workers' socket, from coordinator to worker.
 package enum CoordinatorCodec {
     /// Frames of a coordinator's message.
-    package static func encode(_ message: CoordinatorMessage) -> Message {
+    ///
+    /// - Parameter tables: Those of a connection's former messages.
+    package static func encode(
+        _ message: CoordinatorMessage, with tables: TargetTables = TargetTables()
+    ) -> Message {
         func head(_ verb: Wire.ToWorker, _ stamp: WorkerStamp? = nil) -> Message {
             [Frame(Wire.version), Frame(verb.rawValue)]
                 + (stamp.map { StampCodec.encode($0) } ?? [])
@@ -25,7 +29,7 @@ package enum CoordinatorCodec {
             return head(.grant, stamp)
                 + [Frame(lease.wholeMilliseconds), Frame(clock.nanoseconds)]
         case .assign(let stamp, let assignments):
-            return head(.assign, stamp) + AssignmentCodec.encode(assignments)
+            return head(.assign, stamp) + AssignmentCodec.encode(assignments, with: tables)
         case .acknowledge(let stamp, let numbers):
             return head(.acknowledge, stamp) + numbers.map { Frame($0) }
         case .probe(let stamp, let target):
@@ -38,8 +42,11 @@ package enum CoordinatorCodec {
 
     /// Decodes a coordinator's message.
     ///
+    /// - Parameter tables: Those of a connection's former messages.
     /// - Throws: What is wrong with it, for the log.
-    package static func decode(_ frames: Message) throws(Rejection) -> CoordinatorMessage {
+    package static func decode(
+        _ frames: Message, with tables: TargetTables = TargetTables()
+    ) throws(Rejection) -> CoordinatorMessage {
         var reader = FrameReader(frames[...])
         guard try reader.text("protocol version") == Wire.version else {
             throw Rejection(.unsupportedVersion, "The coordinator speaks another version.")
@@ -58,12 +65,13 @@ package enum CoordinatorCodec {
             }
             return .registerAgain(epoch)
         case .welcome, .grant, .assign, .acknowledge, .probe, .list, .left:
-            return try decode(verb, StampCodec.decode(from: &reader), from: &reader)
+            return try decode(verb, StampCodec.decode(from: &reader), from: &reader, with: tables)
         }
     }
 
     private static func decode(
-        _ verb: Wire.ToWorker, _ stamp: WorkerStamp, from reader: inout FrameReader
+        _ verb: Wire.ToWorker, _ stamp: WorkerStamp, from reader: inout FrameReader,
+        with tables: TargetTables
     ) throws(Rejection) -> CoordinatorMessage {
         switch verb {
         case .welcome:
@@ -81,7 +89,7 @@ package enum CoordinatorCodec {
             let clock = try reader.clock()
             return .grant(
                 stamp, lease: .milliseconds(Int64(lease)), clock: Instant(nanoseconds: clock))
-        case .assign: return .assign(stamp, try AssignmentCodec.decode(from: &reader))
+        case .assign: return .assign(stamp, try AssignmentCodec.decode(from: &reader, with: tables))
         case .acknowledge:
             var numbers: [UInt64] = []
             while reader.count > 0 { numbers.append(try reader.number("report")) }
@@ -106,8 +114,8 @@ package enum CoordinatorCodec {
 /// Each word of the first frame is a line (paths have no control characters); TARGETS are places in
 /// the table, KIND is `delete`, `put` or `executable`.
 enum AssignmentCodec {
-    static func encode(_ assignments: [Assignment]) -> [Frame] {
-        var table: [Body.Target] = []
+    static func encode(_ assignments: [Assignment], with tables: TargetTables) -> [Frame] {
+        var table: [AssignedTarget] = []
         var places: [AssignedTarget: Int] = [:]
         var frames: [Frame] = []
         frames.reserveCapacity(assignments.count * 2)
@@ -115,7 +123,7 @@ enum AssignmentCodec {
             let targets = assignment.targets.map { target in
                 if let place = places[target] { return String(place) }
                 places[target] = table.count
-                table.append(Body.Target(target))
+                table.append(target)
                 return String(table.count - 1)
             }
             var lines = [
@@ -139,16 +147,13 @@ enum AssignmentCodec {
             frames.append(Frame(lines.joined(separator: "\n")))
             frames.append(content)
         }
-        return [Body.encode(table)] + frames
+        return [tables.frame(of: table)] + frames
     }
 
-    static func decode(from reader: inout FrameReader) throws(Rejection) -> [Assignment] {
-        let bodies = try reader.json([Body.Target].self, "targets")
-        let table = bodies.compactMap(\.value)
-        // Assignments name targets by their place, so none may be left out.
-        guard table.count == bodies.count else {
-            throw Rejection(.badRequest, "A target makes no sense.")
-        }
+    static func decode(
+        from reader: inout FrameReader, with tables: TargetTables
+    ) throws(Rejection) -> [Assignment] {
+        let table = try tables.targets(of: reader.frame("targets"))
         var assignments: [Assignment] = []
         while reader.count > 0 {
             let text = try reader.text("assignment")

@@ -71,7 +71,13 @@ struct FrameReader {
     }
 
     mutating func json<T: Decodable>(_ type: T.Type, _ what: String) throws(Rejection) -> T {
-        guard let body = Body.decode(type, from: try frame(what)) else {
+        try Self.json(type, in: frame(what), what)
+    }
+
+    static func json<T: Decodable>(
+        _ type: T.Type, in frame: Frame, _ what: String
+    ) throws(Rejection) -> T {
+        guard let body = Body.decode(type, from: frame) else {
             throw Rejection(
                 .badRequest,
                 "The \(what) is no JSON object of the documented fields; see Protocol, or send an "

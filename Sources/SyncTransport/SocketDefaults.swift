@@ -26,8 +26,8 @@ enum SocketDefaults {
     /// For sockets that connect.
     ///
     /// The reconnect interval grows, so that a fleet does not storm a coordinator that restarts. It
-    /// stays below half a lease and the margin of the standard settings: a coordinator waits at least
-    /// so long for those who live.
+    /// stays below half a lease and the margin of the standard settings: a coordinator waits at
+    /// least so long for those who live.
     static func connected(limits: WireLimits) -> [SocketOption] {
         shared + [
             .reconnectInterval(.milliseconds(100)), .reconnectIntervalMax(.seconds(1)),

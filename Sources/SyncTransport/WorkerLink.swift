@@ -16,6 +16,7 @@ package final class WorkerLink {
     private var hasConnectedAnew = false
     private let socket: LoopSocket
     private let limits: WireLimits
+    private let tables = TargetTables()
     private var notices: [String] = []
 
     /// Connects; the coordinator may start later.
@@ -40,7 +41,7 @@ package final class WorkerLink {
                 continue
             }
             do throws(Rejection) {
-                messages.append(try CoordinatorCodec.decode(frames))
+                messages.append(try CoordinatorCodec.decode(frames, with: tables))
             } catch {
                 notices.append("a message of the coordinator was dropped: \(error.sentence)")
             }

@@ -25,6 +25,7 @@ actor Worker: SocketLoopClient {
     private let logger: Logger
     private var journal: JournalID?
     private let bootID: String
+    private var longestBatch: Duration = .zero
 
     init(
         machine: WorkerMachine, bootID: String, on loop: SocketLoop, clock: ProcessClock,
@@ -128,8 +129,16 @@ actor Worker: SocketLoopClient {
     /// The store is bound to the journal, or not.
     func storeBound(_ error: StoreError?) { machine.storeBound(error, at: clock.now) }
 
-    /// A batch came back from the store.
-    func stored(_ ids: [AssignmentID], _ result: Result<[Applied], StoreError>) {
+    /// A batch came back from the store after a while.
+    func stored(
+        _ ids: [AssignmentID], _ result: Result<[Applied], StoreError>, after took: Duration
+    ) {
+        if took > longestBatch {
+            longestBatch = took
+            logger.debug(
+                "the longest batch of the store so far",
+                metadata: ["ms": "\(took.wholeMilliseconds)", "edits": "\(ids.count)"])
+        }
         machine.stored(ids, result, at: clock.now)
     }
 

@@ -171,7 +171,9 @@ package struct WorkerService: Service {
         case .bind(let journal, let isAdopted):
             await worker.storeBound(applier.bind(journal, isAdopted: isAdopted))
         case .apply(let batch):
-            await worker.stored(batch.map(\.id), applier.apply(batch))
+            let began = ContinuousClock.now
+            let result = await applier.apply(batch)
+            await worker.stored(batch.map(\.id), result, after: .now - began)
         case .read(let assignment):
             await worker.read(assignment.id, applier.read(assignment.file))
         case .prepare(let preparation):

@@ -80,11 +80,18 @@ import ZeroMQ
     @Test(arguments: Wire.ToWorker.allCases)
     func `a coordinator's message is read as it was written`(_ verb: Wire.ToWorker) throws {
         var sample = Sample(seed: 4)
+        let (sent, heard) = (TargetTables(), TargetTables())
         for _ in 0..<rounds {
             let message = sample.message(verb)
             let frames = CoordinatorCodec.encode(message)
             #expect(frames[1].text == verb.rawValue)
             try #expect(portrait(CoordinatorCodec.decode(frames)) == portrait(message))
+            // Twice: the second time from what is remembered.
+            for _ in 0..<2 {
+                #expect(CoordinatorCodec.encode(message, with: sent) == frames)
+                let decoded = try CoordinatorCodec.decode(frames, with: heard)
+                #expect(portrait(decoded) == portrait(message))
+            }
         }
     }
 
