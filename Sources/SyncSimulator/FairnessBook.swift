@@ -7,7 +7,8 @@ import SyncCore
 /// took more (``CoordinatorMachine/nextInLine``), after every pass of the coordinator, and as long
 /// as no other worker is given one of its files: that one took what all share, a sandbox's
 /// credit, a rate, or room to read contents back. Nor does one whose content must be read back
-/// count in a pass that begins to read another one.
+/// count in a pass that begins to read another one; a project whose file begins to be read has had
+/// a turn.
 struct FairnessBook {
     private struct Line {
         let entry: ReadyEntry
@@ -24,13 +25,15 @@ struct FairnessBook {
     ///
     /// - Parameters:
     ///   - given: Projects of the files that each worker was given, in order.
+    ///   - reading: Projects of the files that began to be read back.
     ///   - waiting: Who is next in line after it.
     /// - Returns: A sentence when somebody was passed twice.
     mutating func follow(
-        given: [Incarnation: [ProjectName]], waiting: [Incarnation: [ProjectName: ReadyEntry]]
+        given: [Incarnation: [ProjectName]], reading: Set<ProjectName>,
+        waiting: [Incarnation: [ProjectName: ReadyEntry]]
     ) -> String? {
         if lines.isEmpty, waiting.isEmpty { return nil }
-        let served = Set(given.values.joined())
+        let served = reading.union(given.values.joined())
         var flaw: String?
         var next: [Incarnation: [ProjectName: Line]] = [:]
         for (incarnation, entries) in waiting {

@@ -109,12 +109,15 @@ extension SimulatedCluster {
     /// The coordinator has passed: whoever waits for a worker must not be passed twice.
     func checkFairness(_ directives: [CoordinatorDirective], _ process: CoordinatorProcess) {
         var given: [Incarnation: [ProjectName]] = [:]
+        var reading: Set<ProjectName> = []
         var isRoomTaken = false
         for directive in directives {
             switch directive {
             case .send(_, .assign(let stamp, let assignments)):
                 given[stamp.incarnation, default: []] += assignments.map(\.file.project)
-            case .load: isRoomTaken = true
+            case .load(let sequences):
+                isRoomTaken = true
+                reading.formUnion(sequences.compactMap { disk.rows[$0]?.file.project })
             case .hint:
                 fairness.forget()
                 rateFairness.forget()
@@ -131,7 +134,9 @@ extension SimulatedCluster {
             }
         }
         let waiting = process.look { $0.nextInLine }
-        if let flaw = fairness.follow(given: given, waiting: withRoom(waiting)) {
+        if let flaw = fairness.follow(
+            given: given, reading: reading, waiting: withRoom(waiting))
+        {
             violate(.fair, flaw)
         }
         if !scenario.settings.editsPerSecond.isEmpty {
@@ -139,7 +144,7 @@ extension SimulatedCluster {
                 projects.filter { project in process.look { $0.hasRate(project) } }
             }
             let held = withRoom(process.look { $0.nextInLineByRate })
-            if let flaw = rateFairness.follow(given: rated, waiting: held) {
+            if let flaw = rateFairness.follow(given: rated, reading: reading, waiting: held) {
                 violate(.fair, "by rate: \(flaw)")
             }
         }

@@ -75,7 +75,9 @@ extension SimulatedCluster {
 
     private func run(_ directive: WorkerDirective, of process: WorkerProcess) {
         switch directive {
-        case .send(let message): send(message, over: process.link)
+        case .send(let message):
+            note(message, from: process)
+            send(message, over: process.link)
         case .lease(let incarnation, let until): process.lease = (incarnation, until)
         case .exit(let reason): exit(process, reason)
         case .bind(let journal, let isAdopted):
@@ -145,6 +147,20 @@ extension SimulatedCluster {
     private func storeTime() -> Nanoseconds {
         if agenda.now < store.slowUntil { return chance.millis(100, 2_500) }
         return chance.happens(perMille: 20) ? chance.millis(1, 100) : chance.micros(100, 2_000)
+    }
+
+    /// What a worker says of files, for a trace.
+    private func note(_ message: WorkerMessage, from process: WorkerProcess) {
+        switch message {
+        case .register(let registration):
+            let held = registration.held.map { "\($0.file) \($0.sequence)" }
+            note("\(process.name) registers, \(registration.registration), with \(held)")
+        case .reports(let stamp, let reports):
+            for case .outcome(let outcome) in reports.map(\.report) {
+                note("\(stamp.incarnation) reports \(outcome.assignment): \(outcome.store)")
+            }
+        case .heartbeat, .drain, .leave, .files, .filesFailed: break
+        }
     }
 
     private func apply(_ batch: [Assignment], _ process: WorkerProcess) {

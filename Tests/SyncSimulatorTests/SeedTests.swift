@@ -18,9 +18,14 @@ import Testing
     }
 
     /// Seeds of once; what they play has changed with the machines since.
-    @Test(arguments: [7_003_179, 8_101_362, 8_711_496])
+    @Test(arguments: [7_003_179, 8_101_362, 8_711_496, 8_821_974])
     func `nobody is passed twice`(seed: Int) async throws {
         let result = try await SimCommand.run(["--seed", "\(seed)"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
+    @Test func `a worker that registers again while its lease ends keeps its files`() async throws {
+        let result = try await SimCommand.run(["--seed", "8820457"])
         #expect(result.status == 0, "\(result.text)")
     }
 

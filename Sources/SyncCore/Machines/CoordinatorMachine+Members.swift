@@ -224,6 +224,13 @@ extension CoordinatorMachine {
 
     // MARK: Ends
 
+    /// Whether an end that time has brought is out of date: the worker's registration was on its
+    /// way to disk then, and it has another lease.
+    func isRevived(_ incarnation: Incarnation) -> Bool {
+        guard let member = membership[incarnation] else { return false }
+        return member.state == .live || member.state == .draining
+    }
+
     /// Stages an incarnation's end: what it held goes back, what it owes is journaled.
     mutating func stageEnd(
         of incarnation: Incarnation, state: String, in turn: inout Turn, at now: Instant
@@ -322,6 +329,8 @@ extension CoordinatorMachine {
                     incarnation: incarnation, label: registration.label, life: registration.life,
                     schemes: registration.schemes), state: .live)
         member.isEnding = false
+        // Its lease may have ended while the registration was on its way to disk; it has a new one.
+        member.handOnAt = nil
         let isAwaited = member.state == .awaited
         if isAwaited { member.touched = reachable(registration.schemes) }
         if member.state != .draining { member.state = .live }

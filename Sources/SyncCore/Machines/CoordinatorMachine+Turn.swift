@@ -76,6 +76,7 @@ extension CoordinatorMachine {
         case .register(let route, let registration):
             stage(registration, from: route, in: &staged, at: now)
         case .ended(let incarnation, let state):
+            if state == "ended", isRevived(incarnation) { break }
             stageEnd(of: incarnation, state: state, in: &staged, at: now)
         case .park(let index): stagePark(index, in: &staged)
         case .order(let route, let order): stage(order, from: route, in: &staged)
