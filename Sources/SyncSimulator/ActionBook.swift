@@ -17,6 +17,8 @@ struct ActionBook {
         let sequence: EditSequence
         let targets: [AssignedTarget]
         let isRefresh: Bool
+        /// All sandboxes that the project had then.
+        let attached: Set<TargetURL>
     }
 
     private struct Write {
@@ -36,9 +38,11 @@ struct ActionBook {
 
     /// The coordinator hands a file over.
     ///
+    /// - Parameter attached: Sandboxes of the project.
     /// - Returns: A sentence when one file is handed over to be written again without any pause.
     mutating func handOver(
-        _ assignment: Assignment, to incarnation: Incarnation, at now: Nanoseconds
+        _ assignment: Assignment, to incarnation: Incarnation, at now: Nanoseconds,
+        attached: Set<TargetURL>
     ) -> String? {
         owners[assignment.file] = (incarnation, assignment.id)
         for target in assignment.targets {
@@ -46,7 +50,7 @@ struct ActionBook {
         }
         handouts[assignment.id] = Handout(
             file: assignment.file, sequence: assignment.sequence, targets: assignment.targets,
-            isRefresh: assignment.isRefresh)
+            isRefresh: assignment.isRefresh, attached: attached)
         guard assignment.isRefresh else { return nil }
         refreshes[assignment.file, default: []].append(now)
         refreshes[assignment.file]?.removeAll { $0 + 1_000_000_000 < now }

@@ -53,9 +53,7 @@ extension SimulatedCluster {
         let isVisible = handout.targets.allSatisfy { outcome.targets[$0.url] == .visible }
         let attached = disk.projects[handout.file.project]?.targets.filter(\.isAttached) ?? []
         // Attached, detached or filled anew since: the end waits for another turn.
-        let isSame = handout.targets.allSatisfy { target in
-            attached.contains { $0.url == target.url }
-        }
+        let isSame = handout.attached == Set(attached.map(\.url))
         let isAll =
             isSame
             && attached.allSatisfy { target in

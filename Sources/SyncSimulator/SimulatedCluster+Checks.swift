@@ -87,7 +87,11 @@ extension SimulatedCluster {
         guard case .assign(let stamp, let assignments) = message else { return }
         for assignment in assignments {
             for target in assignment.targets { noteRate(of: target.url) }
-            if let flaw = actions.handOver(assignment, to: stamp.incarnation, at: agenda.now) {
+            let targets = disk.projects[assignment.file.project]?.targets ?? []
+            let flaw = actions.handOver(
+                assignment, to: stamp.incarnation, at: agenda.now,
+                attached: Set(targets.filter(\.isAttached).map(\.url)))
+            if let flaw {
                 violate(.bounded, flaw)
             }
             note(

@@ -103,7 +103,7 @@ extension SimulatedCluster {
         case .write(let id, let url, let edit, let stage):
             write(WriteStep(id: id, url: url, edit: edit, stage: stage), process)
         case .probe(let target, _): probe(target, process)
-        case .list(let asked):
+        case .list(let asked, let epoch):
             // Small pages, so that few files make several.
             let question = FilesQuestion(
                 number: asked.number, project: asked.project, after: asked.after,
@@ -117,7 +117,7 @@ extension SimulatedCluster {
                         store.files(
                             of: question.project, after: question.after,
                             countMax: question.countMax))
-                answer(process) { machine, _ in machine.listed(question, result) }
+                answer(process) { machine, _ in machine.listed(question, of: epoch, result) }
             }
         }
     }

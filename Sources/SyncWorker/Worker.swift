@@ -173,8 +173,10 @@ actor Worker: SocketLoopClient {
     }
 
     /// A page of files was read.
-    func listed(_ question: FilesQuestion, _ result: Result<[StoredFile], StoreError>) {
-        machine.listed(question, result)
+    func listed(
+        _ question: FilesQuestion, of epoch: Epoch, _ result: Result<[StoredFile], StoreError>
+    ) {
+        machine.listed(question, of: epoch, result)
     }
 
     /// The marker that a target of this pool is to have; nil before the first welcome.

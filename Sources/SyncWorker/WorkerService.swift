@@ -182,8 +182,8 @@ package struct WorkerService: Service {
         case .probe(let target, _):
             guard let marker = await worker.marker(for: target) else { return }
             await worker.probed(target, applier.probe(target, wanted: marker))
-        case .list(let question):
-            await worker.listed(question, applier.list(question))
+        case .list(let question, let epoch):
+            await worker.listed(question, of: epoch, applier.list(question))
         case .write, .send, .lease, .exit: break
         }
     }

@@ -41,6 +41,41 @@ import Testing
             identity: StoreModel().identity)
     }
 
+    /// Found by the simulator (seed 8900075): the page was taken for one of another project, whose
+    /// refill ended without its files.
+    @Test func `a page of files that a former coordinator asked for is told to nobody`() throws {
+        var machine = Self.worker()
+        func files() -> [FilesQuestion] {
+            machine.takeDirectives().compactMap { directive in
+                guard case .send(.files(_, let question, _, _)) = directive else { return nil }
+                return question
+            }
+        }
+        machine.connected(at: Self.now)
+        machine.pass(at: Self.now)
+        let first = try #require(Self.registrations(machine.takeDirectives()).first)
+        machine.hear(Self.welcome(first, epoch: 1), at: Self.now)
+        func question(of project: String) -> FilesQuestion {
+            FilesQuestion(
+                number: 1, project: MachineCluster.name(project), after: nil, countMax: 10)
+        }
+        func stamp(_ epoch: UInt64, registration: UInt64) -> WorkerStamp {
+            let epoch = Epoch(bits: epoch)
+            return WorkerStamp(
+                epoch: epoch, incarnation: Incarnation(epoch: epoch, count: 1),
+                registration: registration)
+        }
+        machine.hear(.list(stamp(1, registration: 1), question(of: "p1")), at: Self.now)
+        machine.hear(.registerAgain(Epoch(bits: 2)), at: Self.now)
+        let second = try #require(Self.registrations(machine.takeDirectives()).last)
+        machine.hear(Self.welcome(second, epoch: 2), at: Self.now)
+        machine.hear(.list(stamp(2, registration: 2), question(of: "p2")), at: Self.now)
+        machine.listed(question(of: "p1"), of: Epoch(bits: 1), .success([]))
+        #expect(files() == [])
+        machine.listed(question(of: "p2"), of: Epoch(bits: 2), .success([]))
+        #expect(files() == [question(of: "p2")])
+    }
+
     // Trace B7.
     @Test func `a worker registers once, however many stale heartbeats are answered`() throws {
         var machine = Self.worker()

@@ -29,6 +29,17 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `what a former coordinator asked for is no page of this one's refill`() async throws
+    {
+        let result = try await SimCommand.run(["--seed", "8900075"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
+    @Test func `an outcome that comes with a detach may wait for its end`() async throws {
+        let result = try await SimCommand.run(["--seed", "8921175"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `a sandbox that only the lost journal knew is taken from whoever writes there`()
         async throws
     {

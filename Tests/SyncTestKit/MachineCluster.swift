@@ -334,15 +334,16 @@ package final class MachineCluster {
                     former: store.formerJournals, isSynced: false)
                 node.machine.probed(target, .success(finding ?? .well), at: now)
             }
-        case .list(let question):
+        case .list(let question, let epoch):
             if store.isAway {
                 node.machine.listed(
-                    question, .failure(StoreError(.unavailable, "The store does not answer.")))
+                    question, of: epoch,
+                    .failure(StoreError(.unavailable, "The store does not answer.")))
                 return
             }
             let page = store.files(
                 of: question.project, after: question.after, countMax: question.countMax)
-            node.machine.listed(question, .success(page))
+            node.machine.listed(question, of: epoch, .success(page))
         case .send, .lease, .exit: break
         }
     }

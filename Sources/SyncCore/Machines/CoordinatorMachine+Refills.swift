@@ -113,6 +113,7 @@ extension CoordinatorMachine {
         guard
             let (target, _) = refills.first(where: {
                 $0.value.asked?.question.number == question.number
+                    && $0.value.project == question.project
             }), !turn.refilled.contains(target)
         else { return }
         turn.pages.append(

@@ -63,8 +63,8 @@ package enum WorkerDirective: Sendable {
     case write(AssignmentID, TargetURL, SandboxEdit, StageName)
     /// Read a marker; tell by `probed`.
     case probe(AssignedTarget, WorkerStamp)
-    /// Read a page of files; tell by `listed`.
-    case list(FilesQuestion)
+    /// Read a page of files; tell by `listed`, and which coordinator had asked.
+    case list(FilesQuestion, of: Epoch)
     /// Until when writes of an incarnation may start, now; no other one's.
     case lease(Incarnation?, until: Instant)
     /// The process is done.

@@ -207,10 +207,13 @@ extension WorkerMachine {
     }
 
     /// Takes a page of a project's files.
+    ///
+    /// Each coordinator counts its questions from 1: what a former one had asked would be taken for
+    /// the answer to another question of the present one.
     package mutating func listed(
-        _ question: FilesQuestion, _ result: Result<[StoredFile], StoreError>
+        _ question: FilesQuestion, of epoch: Epoch, _ result: Result<[StoredFile], StoreError>
     ) {
-        guard let stamp, isMember else { return }
+        guard let stamp, isMember, stamp.epoch == epoch else { return }
         switch result {
         case .success(let found):
             directives.append(

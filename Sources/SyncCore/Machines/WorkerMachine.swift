@@ -239,7 +239,7 @@ package struct WorkerMachine: Sendable {
             directives.append(.probe(target, to))
         case .list(let to, let question):
             guard to == stamp, isMember else { return }
-            directives.append(.list(question))
+            directives.append(.list(question, of: to.epoch))
         case .left(let to):
             guard to == stamp, isDraining else { return }
             exit(.drained)
