@@ -45,6 +45,15 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `a coordinator that could not commit sleeps until something comes`() throws {
+        let cluster = try MachineCluster()
+        cluster.journal.isFull = true
+        let refused = cluster.push(MachineCluster.put("f", "new"), number: 1)
+        #expect(cluster.rejection(of: refused) == .busy)
+        cluster.advance(by: .seconds(1))
+        #expect(cluster.coordinator.expectedPassAt.map { $0 > cluster.now } ?? true)
+    }
+
     @Test func `what makes room in a full journal is not held up by edits that do not fit`() throws
     {
         let cluster = try MachineCluster()

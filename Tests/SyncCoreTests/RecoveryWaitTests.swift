@@ -12,7 +12,7 @@ import Testing
 
     /// A worker is cut off when a coordinator dies, and a file is pushed to the next one.
     private static func restarted(
-        readingFor duration: Duration, isAdopting: Bool = false
+        readingFor duration: Duration, isAdopting: Bool = false, label: String = "b"
     ) throws -> MachineCluster {
         var settings = CoordinatorSettings()
         settings.isAdopting = isAdopting
@@ -22,7 +22,7 @@ import Testing
         cluster.advance(by: wait + .seconds(1))
         first.isCut = true
         try cluster.restartCoordinator(readingFor: duration)
-        try cluster.addWorker("b")
+        try cluster.addWorker(label)
         cluster.push(MachineCluster.put("f", "two"), number: 2)
         return cluster
     }
@@ -54,5 +54,16 @@ import Testing
         #expect(cluster.text("f") == "one")
         cluster.advance(by: .milliseconds(200))
         #expect(cluster.text("f") == "two")
+    }
+
+    @Test func `a process that takes the label of one that is cut off does not shorten its lease`()
+        throws
+    {
+        let cluster = try Self.restarted(readingFor: .zero, label: "a")
+        cluster.advance(by: Self.wait - .milliseconds(100))
+        #expect(cluster.text("f") == "one")
+        cluster.advance(by: .milliseconds(200))
+        #expect(cluster.text("f") == "two")
+        #expect(cluster.violations() == [])
     }
 }

@@ -85,6 +85,8 @@ struct Turn: Sendable {
     var wanted: [(id: EditID, project: ProjectName, route: ClientRoute)] = []
     var acknowledgements: [Acknowledgement] = []
     var members: [MemberChange] = []
+    /// Processes whose death was reported and that join with this turn.
+    var deaths: [(life: UInt64, isKilled: Bool)] = []
     var finished: Set<AssignmentID> = []
     var adopted: [(id: AssignmentID, hold: Hold)] = []
     var away: [(target: TargetURL, project: ProjectName, cause: Failure)] = []

@@ -4,6 +4,7 @@ enum TurnInput: Sendable {
     case reports(Incarnation, [NumberedReport])
     case register(WorkerRoute, Registration)
     case ended(Incarnation, state: String)
+    case died(life: UInt64, isKilled: Bool)
     case park(FileIndex)
     case order(ClientRoute, FailedOrder)
     case files(FilesQuestion, [ListedFile], isLast: Bool)

@@ -107,7 +107,8 @@ extension CoordinatorMachine {
             stageFailure(Self.noTarget(slot.key.project), slot: &slot, in: &turn)
             return
         }
-        if !trouble.failedIn.isEmpty, let cause = trouble.cause {
+        let attached = attachedTargets(of: slot.key.project, in: turn)
+        if let cause = trouble.cause, trouble.failedIn.contains(where: { attached.contains($0) }) {
             stageFailure(cause, slot: &slot, in: &turn)
             return
         }

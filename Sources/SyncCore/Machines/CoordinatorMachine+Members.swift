@@ -53,10 +53,20 @@ extension CoordinatorMachine {
     ///
     /// The death makes suspects of what the process had in hand (trace B3), unless its parent
     /// killed it because it had been expelled.
-    mutating func died(life: UInt64, isKilled: Bool) {
+    /// A registration of it may be on its way to disk, or be staged in the same turn.
+    mutating func stageDeath(
+        ofLife life: UInt64, isKilled: Bool, in turn: inout Turn, at now: Instant
+    ) {
+        let isJoining = turn.members.contains { change in
+            guard case .joined(_, let registration, _, isKept: false) = change else { return false }
+            return registration.life == life
+        }
+        // As soon as it is a member.
+        if isJoining { turn.deaths.append((life, isKilled)) }
         guard let incarnation = membership.member(ofLife: life) else { return }
         let isExpelled = membership[incarnation]?.state == .expelled
-        inbox.append(.ended(incarnation, state: isKilled || isExpelled ? "killed" : "died"))
+        stageEnd(
+            of: incarnation, state: isKilled || isExpelled ? "killed" : "died", in: &turn, at: now)
     }
 
     /// Ends leases whose time is over, and hands on what the margin has freed.
@@ -64,6 +74,11 @@ extension CoordinatorMachine {
         for incarnation in leases.expired(at: now) {
             leases.end(incarnation)
             guard let member = membership[incarnation] else { continue }
+            if isBeingKept(incarnation) {
+                // Its registration is on its way to disk, and brings a lease.
+                leases.grant(incarnation, at: now)
+                continue
+            }
             if member.state == .replaced {
                 membership[incarnation]?.handOnAt = now + settings.margin
                 continue
@@ -80,146 +95,12 @@ extension CoordinatorMachine {
         }
     }
 
-    // MARK: Registration
-
-    /// Stages a registration: the same incarnation again, or a new one that is journaled first.
-    mutating func stage(
-        _ registration: Registration, from route: WorkerRoute, in turn: inout Turn,
-        at now: Instant
-    ) {
-        if let refusal = refusal(of: registration, in: turn) {
-            directives.append(
-                .send(route, .refused(code: refusal.code, sentence: refusal.sentence)))
-            return
-        }
-        let isRepeated = turn.members.contains { change in
-            guard case .joined(_, let other, _, _) = change else { return false }
-            return other.life == registration.life
-        }
-        // Sent again before the first was answered: the worker asks once more if it must.
-        if isRepeated { return }
-        let known = membership.member(ofLife: registration.life)
-        // Also one whose end, or another epoch, has made its replacement forgotten.
-        if known.flatMap({ membership[$0]?.state }) == .replaced
-            || membership.isReplaced(registration)
-        {
-            directives.append(.send(route, .replaced(sentence: Self.replacedSentence)))
-            return
-        }
-        if let known, let member = membership[known] {
-            // Overtaken on its way by a later one of the same process (an old connection's queue):
-            // to take it would end an incarnation that lives and acts.
-            if member.registration >= registration.registration { return }
-        }
-        turn.header.storeID = registration.store.id
-        if let root = registration.localRootID { turn.header.localRootID = root }
-        adopt(registration.store, in: &turn)
-        turn.header.longestLeaseMilliseconds = max(
-            turn.header.longestLeaseMilliseconds, settings.lease.wholeMilliseconds)
-        let keeps =
-            known.map {
-                membership[$0]?.state != .expelled
-                    && registration.previous == $0
-                    && !(settings.isAdopting && membership[$0]?.state == .awaited)
-                    && !turn.transaction.incarnationsEnded.contains($0)
-            } ?? false
-        if keeps, let known {
-            rejoin(known, registration, from: route, in: &turn, at: now)
-            return
-        }
-        if let known { stageEnd(of: known, state: "ended", in: &turn, at: now) }
-        turn.header.incarnationCount += 1
-        let fresh = Incarnation(epoch: epoch, count: turn.header.incarnationCount)
-        turn.transaction.incarnationsAdded.append(
-            IncarnationRecord(
-                incarnation: fresh, label: registration.label, life: registration.life,
-                schemes: registration.schemes))
-        turn.members.append(.joined(route, registration, fresh, isKept: false))
-        for numbered in registration.reports { turn.acknowledge(numbered.number, to: fresh) }
-    }
-
-    /// The same incarnation over a new connection: what it holds stays its own, the rest is lost.
-    private mutating func rejoin(
-        _ incarnation: Incarnation, _ registration: Registration, from route: WorkerRoute,
-        in turn: inout Turn, at now: Instant
-    ) {
-        turn.members.append(.joined(route, registration, incarnation, isKept: true))
-        membership[incarnation]?.isEnding = true
-        stage(stuck: registration.stuck, of: incarnation, in: &turn)
-        for held in registration.held { stage(held, of: incarnation, in: &turn) }
-        stage(reports: registration.reports, of: incarnation, in: &turn, at: now)
-        var living = Set(registration.held.map(\.assignment))
-        for numbered in registration.reports {
-            if case .outcome(let outcome) = numbered.report { living.insert(outcome.assignment) }
-        }
-        for id in membership[incarnation]?.holds ?? [] where !living.contains(id) {
-            stageLost(id, in: &turn)
-        }
-    }
-
-    /// Takes over a held assignment of a former epoch, also one whose edit has ended meanwhile.
-    ///
-    /// As long as its holder may write, nobody else touches the file. What it reports of an ended
-    /// edit is dropped.
-    private mutating func stage(
-        _ held: Registration.Held, of incarnation: Incarnation, in turn: inout Turn
-    ) {
-        guard holds[held.assignment] == nil, held.assignment.epoch != epoch,
-            !turn.adopted.contains(where: { $0.id == held.assignment })
-        else { return }
-        let index = files.claim(held.file)
-        var slot = turn.files[index] ?? files[index]
-        guard slot.inHand == nil else { return }
-        slot.inHand = held.assignment
-        turn.files[index] = slot
-        let isNewest = slot.row?.sequence == held.sequence && !held.isRefresh
-        turn.adopted.append(
-            (
-                held.assignment,
-                Hold(
-                    index: index, sequence: held.sequence, incarnation: incarnation,
-                    targets: held.targets, byteCount: isNewest ? slot.byteCount : 0,
-                    isRefresh: held.isRefresh)
-            ))
-    }
-
-    /// Why a worker can't join; nil when it can.
-    private func refusal(
-        of registration: Registration, in turn: Turn
-    ) -> (code: String, sentence: String)? {
-        let store = registration.store
-        if let bound = turn.header.storeID, bound != store.id {
-            return (
-                "store-differs",
-                "The pool's store is \(bound), this worker's is \(store.id); give every worker the "
-                    + "same --store."
-            )
-        }
-        if let bound = turn.header.localRootID, let own = registration.localRootID, bound != own {
-            return (
-                "root-differs",
-                "The pool's local root is \(bound), this worker's is \(own); give every worker the "
-                    + "same --local-root."
-            )
-        }
-        if settings.isAdopting { return nil }
-        if let journal = store.journal, journal != header.journal {
-            return (
-                "store-foreign",
-                "The store belongs to journal \(journal), the coordinator has \(header.journal); "
-                    + "start the coordinator with the right --journal, or with --adopt to take the "
-                    + "store over."
-            )
-        }
-        if store.highestSequence > header.lastSequence {
-            return (
-                "store-ahead",
-                "The store has applied sequence \(store.highestSequence), the journal knows only "
-                    + "\(header.lastSequence): it was restored from an older copy. Start the "
-                    + "coordinator with --adopt to count on above the store's."
-            )
-        }
-        return nil
+    /// Whether the turn on its way to disk takes a worker in again as who it was.
+    private func isBeingKept(_ incarnation: Incarnation) -> Bool {
+        turn?.members.contains { change in
+            guard case .joined(_, _, incarnation, isKept: true) = change else { return false }
+            return true
+        } ?? false
     }
 
     // MARK: Ends
@@ -264,7 +145,7 @@ extension CoordinatorMachine {
     }
 
     /// Stages that nobody has an assignment any more: no attempt is burnt.
-    private mutating func stageLost(
+    mutating func stageLost(
         _ id: AssignmentID, isSuspect: Bool = false, in turn: inout Turn
     ) {
         guard !turn.finished.contains(id),
@@ -318,7 +199,9 @@ extension CoordinatorMachine {
         if let former = membership.bearer[registration.label], former != incarnation {
             membership[former]?.state = .replaced
             if let member = membership[former] { hint(member, "replaced") }
-            if leases.deadline(of: former) == nil {
+            // One of a former epoch may have a lease of which this table knows nothing: it ends
+            // with the wait for all of them.
+            if leases.deadline(of: former) == nil, !awaited.contains(former) {
                 membership[former]?.handOnAt = now + settings.margin
             }
         }

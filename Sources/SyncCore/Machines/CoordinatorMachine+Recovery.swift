@@ -154,7 +154,10 @@ extension CoordinatorMachine {
             return
         }
         let isRegistering = inbox.contains { input in
-            if case .register = input { true } else { false }
+            guard case .register(_, let registration) = input,
+                let incarnation = membership.member(ofLife: registration.life)
+            else { return false }
+            return awaited.contains(incarnation)
         }
         guard now >= until, !isRegistering, !isEndingAwaited else { return }
         isEndingAwaited = true

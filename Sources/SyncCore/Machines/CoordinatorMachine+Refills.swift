@@ -114,7 +114,8 @@ extension CoordinatorMachine {
             let (target, _) = refills.first(where: {
                 $0.value.asked?.question.number == question.number
                     && $0.value.project == question.project
-            }), !turn.refilled.contains(target)
+            }), !turn.refilled.contains(target),
+            attachedTargets(of: question.project, in: turn).contains(target)
         else { return }
         turn.pages.append(
             Turn.Page(
@@ -277,7 +278,9 @@ extension CoordinatorMachine {
         let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
         let kept = outcome.targets.filter { url, result in
             if result == .stuck { return true }
-            guard let target = targets.first(where: { $0.url == url }) else { return false }
+            guard let target = targets.first(where: { $0.url == url }), target.isAttached else {
+                return false
+            }
             return hold.generations[url].map { $0 == target.generation } ?? !target.needsRefresh
         }
         return Outcome(

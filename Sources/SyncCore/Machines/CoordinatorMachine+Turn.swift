@@ -1,9 +1,12 @@
 import DequeModule
 
 extension CoordinatorMachine {
+    /// Whether there is something for a turn.
+    var hasTurn: Bool { !inbox.isEmpty || !acceptanceLog.removable.isEmpty }
+
     /// Stages what was collected, and sends it to disk; one turn at a time.
     mutating func closeTurn(at now: Instant, wall: Timestamp) {
-        guard turn == nil, !inbox.isEmpty || !acceptanceLog.removable.isEmpty else { return }
+        guard turn == nil, hasTurn else { return }
         if let turnRetryAt {
             guard now >= turnRetryAt else { return }
             self.turnRetryAt = nil
@@ -78,6 +81,8 @@ extension CoordinatorMachine {
         case .ended(let incarnation, let state):
             if state == "ended", isRevived(incarnation) { break }
             stageEnd(of: incarnation, state: state, in: &staged, at: now)
+        case .died(let life, let isKilled):
+            stageDeath(ofLife: life, isKilled: isKilled, in: &staged, at: now)
         case .park(let index): stagePark(index, in: &staged)
         case .order(let route, let order): stage(order, from: route, in: &staged)
         case .files(let question, let listed, let isLast):
@@ -296,6 +301,9 @@ extension CoordinatorMachine {
             visibleAt[target] = done.time
         }
         for change in done.members { conclude(change, at: now) }
+        for (life, isKilled) in done.deaths {
+            inbox.append(.died(life: life, isKilled: isKilled))
+        }
         for owed in done.acknowledgements { acknowledge(owed) }
         for reply in done.replies { answer(reply, with: reply.answers) }
         for order in done.orders { directives.append(.reply(order.route, .ordered(order.results))) }

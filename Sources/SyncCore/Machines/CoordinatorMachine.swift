@@ -183,7 +183,8 @@ package struct CoordinatorMachine: Sendable {
         }
         first.note(delayed.min?.dueAt)
         if let until = recoversUntil {
-            first.note(until)
+            // Once it is over, whoever ends the wait has its own time.
+            if passedAt.map({ until > $0 }) ?? true { first.note(until) }
             // As above: after a pause those who could not register meanwhile have time to.
             first.note(passedAt.map { $0 + settings.lease / 10 })
         }
@@ -198,7 +199,7 @@ package struct CoordinatorMachine: Sendable {
         if turn == nil {
             first.note(forgetsAt)
             first.note(holdOffs.nextEnd)
-            first.note(turnRetryAt)
+            if hasTurn { first.note(turnRetryAt) }
             if !inbox.isEmpty { first.note(turnPacedUntil) }
         }
         return first.at
@@ -241,7 +242,7 @@ package struct CoordinatorMachine: Sendable {
         case .project(let project, let action):
             inbox.append(.project(route, project, action))
         case .died(let life, let isKilled):
-            died(life: life, isKilled: isKilled)
+            inbox.append(.died(life: life, isKilled: isKilled))
             directives.append(.reply(route, .done))
         }
     }

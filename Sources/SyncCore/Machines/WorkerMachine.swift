@@ -48,10 +48,12 @@ package struct WorkerMachine: Sendable {
 
     var registration: UInt64 = 0
     var registeredAt: Instant?
+    /// Registrations since the last welcome, or the last connection.
+    var unansweredCount = 0
     /// Who this worker is; nil before the first welcome and after a revocation.
     package internal(set) var stamp: WorkerStamp?
     /// Whether the coordinator knows this connection; else the worker registers.
-    var isMember = false
+    package internal(set) var isMember = false
     var leaseUntil = Instant(nanoseconds: 0)
     var heartbeatAt: Instant?
     var journal: JournalID?
@@ -118,7 +120,7 @@ package struct WorkerMachine: Sendable {
         if hasExited { return nil }
         guard isMember else {
             return [
-                registeredAt.map { $0 + settings.registerWait }, deadlines.nextDeadline,
+                registeredAt.map { $0 + registerPause }, deadlines.nextDeadline,
                 storeDeadline,
             ].compactMap(\.self).min()
         }
@@ -135,7 +137,7 @@ package struct WorkerMachine: Sendable {
         guard !hasExited else { return }
         if isMember {
             if heartbeatAt.map({ now >= $0 }) ?? true { heartbeat(at: now) }
-        } else if registeredAt.map({ now >= $0 + settings.registerWait }) ?? true {
+        } else if registeredAt.map({ now >= $0 + registerPause }) ?? true {
             register(at: now)
         }
         bindAgain(at: now)
@@ -157,7 +159,12 @@ package struct WorkerMachine: Sendable {
     /// A member only asks, by a heartbeat, whether it still is one: the coordinator may be the
     /// same.
     package mutating func connected(at now: Instant) {
-        if isMember { heartbeatAt = now } else { registeredAt = nil }
+        if isMember {
+            heartbeatAt = now
+        } else {
+            registeredAt = nil
+            unansweredCount = 0
+        }
     }
 
     private mutating func heartbeat(at now: Instant) {
@@ -167,9 +174,18 @@ package struct WorkerMachine: Sendable {
         if isDraining { directives.append(.send(.drain(stamp))) }
     }
 
+    /// How long an answer is waited for.
+    ///
+    /// It doubles: a registration goes to the coordinator's disk first, and one that is sent again
+    /// before it is answered makes that answer void.
+    private var registerPause: Duration {
+        settings.registerWait * (1 << min(max(unansweredCount - 1, 0), 4))
+    }
+
     private mutating func register(at now: Instant) {
         registration += 1
         registeredAt = now
+        unansweredCount += 1
         outbox.sentAll(at: now)
         for step in stuckWrites.keys { stuckWrites[step]?.isTold = true }
         directives.append(
@@ -252,6 +268,7 @@ package struct WorkerMachine: Sendable {
         if !isSame { startOver() }
         stamp = welcome.stamp
         isMember = true
+        unansweredCount = 0
         heartbeatAt = now
         leaseUntil = isSame ? leaseUntil : Instant(nanoseconds: 0)
         extendLease(from: welcome.clock, by: welcome.lease)
@@ -274,7 +291,7 @@ package struct WorkerMachine: Sendable {
 
     private mutating func registerAgain(_ epoch: Epoch, at now: Instant) {
         // An answer to a heartbeat sent before the last registration says nothing new.
-        if let registeredAt, !isMember, now < registeredAt + settings.registerWait { return }
+        if let registeredAt, !isMember, now < registeredAt + registerPause { return }
         isMember = false
         register(at: now)
     }
