@@ -40,6 +40,30 @@ import Testing
         #expect(cluster.storedText("f") == "new")
     }
 
+    /// Found by the simulator (seed 9123558).
+    @Test(arguments: [false, true])
+    func `a flush before the adoption waits for the sandbox to be written again`(
+        isAway: Bool
+    ) throws {
+        let cluster = try restored { cluster in
+            guard isAway else { return }
+            cluster.sandboxes[TargetURL(defaultOf: MachineCluster.project)]?.failure = SandboxError(
+                .target, code: "EROFS", "The file system is read-only.")
+            cluster.push(MachineCluster.put("g", "1"), number: 2)
+            cluster.advance(by: .seconds(1))
+        }
+        for node in cluster.workers { node.isCut = true }
+        let route = cluster.request(.flush(project: MachineCluster.project, prefix: "f"))
+        cluster.settle()
+        #expect(cluster.answers(to: route).isEmpty)
+        cluster.sandboxes[TargetURL(defaultOf: MachineCluster.project)]?.failure = nil
+        for node in cluster.workers { node.isCut = false }
+        cluster.advance(by: .seconds(60))
+        let isFlushed = if case .flushed? = cluster.answers(to: route).first { true } else { false }
+        #expect(isFlushed)
+        #expect(cluster.text("f") == cluster.storedText("f"))
+    }
+
     @Test func `a worker that has seen little of the store adopts it as well`() throws {
         let cluster = try MachineCluster()
         // Its own edits are all that this worker knows of the store's sequences.

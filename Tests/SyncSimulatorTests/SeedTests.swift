@@ -35,6 +35,11 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `a flush waits for an adoption that is still to come`() async throws {
+        let result = try await SimCommand.run(["--seed", "9123558"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `an outcome that comes with a detach may wait for its end`() async throws {
         let result = try await SimCommand.run(["--seed", "8921175"])
         #expect(result.status == 0, "\(result.text)")
