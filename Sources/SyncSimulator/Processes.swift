@@ -28,8 +28,11 @@ final class CoordinatorProcess: SimulatedProcess {
     var committing: JournalTransaction?
     /// Passes in the current simulated second, to notice a machine that spins.
     var passes: (second: Nanoseconds, count: Int) = (0, 0)
-    /// When it has read its journal: before, nobody can connect.
-    let startsAt: Nanoseconds
+    /// When it has read its journal.
+    private let startsAt: Nanoseconds
+
+    /// Whether its sockets are there: before, nobody can connect.
+    private(set) var isListening = false
 
     init(machine: CoordinatorMachine, clock: SimulatedClock, startsAt: Nanoseconds) {
         self.machine = machine
@@ -42,6 +45,7 @@ final class CoordinatorProcess: SimulatedProcess {
     override func pass(in cluster: SimulatedCluster) {
         let now = cluster.agenda.now
         if now < startsAt { return cluster.wake(self, after: startsAt - now) }
+        isListening = true
         cluster.pass(self)
     }
 

@@ -35,9 +35,7 @@ extension SimulatedCluster {
     }
 
     /// The coordinator, once its sockets are there.
-    var listening: CoordinatorProcess? {
-        coordinator.flatMap { agenda.now < $0.startsAt ? nil : $0 }
-    }
+    var listening: CoordinatorProcess? { coordinator.flatMap { $0.isListening ? $0 : nil } }
 
     /// Kills the coordinator; a transaction on its way is on disk, or not.
     func killCoordinator(downFor: Nanoseconds) {

@@ -40,6 +40,11 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    @Test func `nobody subscribes to a coordinator that has not begun`() async throws {
+        let result = try await SimCommand.run(["--seed", "9220058"])
+        #expect(result.status == 0, "\(result.text)")
+    }
+
     @Test func `an outcome that comes with a detach may wait for its end`() async throws {
         let result = try await SimCommand.run(["--seed", "8921175"])
         #expect(result.status == 0, "\(result.text)")

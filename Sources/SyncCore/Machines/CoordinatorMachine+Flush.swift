@@ -33,8 +33,8 @@ extension CoordinatorMachine {
             waiter.needed[index] = FlushBoard.Need(
                 sequence: slot.row?.sequence ?? .none, isRefreshing: !slot.refresh.isEmpty)
         }
-        // What sandboxes hold beyond a restored journal is not known: each is filled anew as soon as
-        // somebody can.
+        // What sandboxes hold beyond a restored journal is not known: each is filled anew as soon
+        // as somebody can.
         let isToBeAdopted = settings.isAdopting && !hasAdopted
         for target in projects[project]?.targets ?? []
         where target.isAttached {

@@ -53,6 +53,18 @@ extension CoordinatorMachine {
     ///
     /// The death makes suspects of what the process had in hand (trace B3), unless its parent
     /// killed it because it had been expelled.
+    mutating func hearDeath(ofLife life: UInt64, isKilled: Bool) {
+        var isExpelled = false
+        if let incarnation = membership.member(ofLife: life) {
+            isExpelled = membership[incarnation]?.state == .expelled
+            // It is given nothing while its end waits for a turn.
+            membership[incarnation]?.isEnding = true
+        }
+        inbox.append(.died(life: life, isKilled: isKilled || isExpelled))
+    }
+
+    /// Stages the end of a process.
+    ///
     /// A registration of it may be on its way to disk, or be staged in the same turn.
     mutating func stageDeath(
         ofLife life: UInt64, isKilled: Bool, in turn: inout Turn, at now: Instant
@@ -64,9 +76,7 @@ extension CoordinatorMachine {
         // As soon as it is a member.
         if isJoining { turn.deaths.append((life, isKilled)) }
         guard let incarnation = membership.member(ofLife: life) else { return }
-        let isExpelled = membership[incarnation]?.state == .expelled
-        stageEnd(
-            of: incarnation, state: isKilled || isExpelled ? "killed" : "died", in: &turn, at: now)
+        stageEnd(of: incarnation, state: isKilled ? "killed" : "died", in: &turn, at: now)
     }
 
     /// Ends leases whose time is over, and hands on what the margin has freed.
@@ -95,12 +105,19 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Whether the turn on its way to disk takes a worker in again as who it was.
+    /// Whether a registration that takes a worker in again as who it was waits for a turn, or is on
+    /// its way to disk.
     private func isBeingKept(_ incarnation: Incarnation) -> Bool {
-        turn?.members.contains { change in
+        let isOnItsWay = turn?.members.contains { change in
             guard case .joined(_, _, incarnation, isKept: true) = change else { return false }
             return true
-        } ?? false
+        }
+        if isOnItsWay ?? false { return true }
+        return inbox.contains { input in
+            guard case .register(_, let registration) = input else { return false }
+            return registration.previous == incarnation
+                && membership[incarnation]?.record.life == registration.life
+        }
     }
 
     // MARK: Ends

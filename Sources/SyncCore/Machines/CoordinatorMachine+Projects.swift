@@ -199,7 +199,11 @@ extension CoordinatorMachine {
     /// Stages the end of an edit whose last missing target was detached.
     mutating func stageSettle(_ index: FileIndex, in turn: inout Turn) {
         var slot = turn.files[index] ?? files[index]
-        guard isOver(slot, in: turn), let row = slot.row else { return }
+        guard isOver(slot, in: turn), let row = slot.row else {
+            // A target was attached meanwhile: it goes on.
+            if slot.phase == .ending { turn.files[index] = slot }
+            return
+        }
         if let open = row.open {
             slot.row?.open = nil
             turn.tell(

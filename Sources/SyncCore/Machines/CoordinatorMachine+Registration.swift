@@ -55,8 +55,8 @@ extension CoordinatorMachine {
         for numbered in registration.reports { turn.acknowledge(numbered.number, to: fresh) }
     }
 
-    /// Whether a later registration of the process waits, or this turn takes in a newer process with
-    /// the same label: then nobody is answered, and whoever still asks is told.
+    /// Whether a later registration of the process waits, or this turn takes in a newer process
+    /// with its label: then nobody is answered, and whoever still asks is told.
     private func isOutdone(_ registration: Registration, in turn: Turn) -> Bool {
         let isFollowed = inbox.contains { input in
             guard case .register(_, let later) = input else { return false }

@@ -88,6 +88,7 @@ extension CoordinatorMachine {
         slot.row?.open = nil
         let attached = attachedTargets(of: slot.key.project, in: turn)
         if case .stored(let version) = outcome.store,
+            !isWithoutTargets(slot.key.project, in: turn),
             attached.allSatisfy({ outcome.targets[$0] == .visible })
         {
             turn.tell(

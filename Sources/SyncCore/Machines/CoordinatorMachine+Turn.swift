@@ -302,7 +302,7 @@ extension CoordinatorMachine {
         }
         for change in done.members { conclude(change, at: now) }
         for (life, isKilled) in done.deaths {
-            inbox.append(.died(life: life, isKilled: isKilled))
+            hearDeath(ofLife: life, isKilled: isKilled)
         }
         for owed in done.acknowledgements { acknowledge(owed) }
         for reply in done.replies { answer(reply, with: reply.answers) }

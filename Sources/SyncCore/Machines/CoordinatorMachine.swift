@@ -242,7 +242,7 @@ package struct CoordinatorMachine: Sendable {
         case .project(let project, let action):
             inbox.append(.project(route, project, action))
         case .died(let life, let isKilled):
-            inbox.append(.died(life: life, isKilled: isKilled))
+            hearDeath(ofLife: life, isKilled: isKilled)
             directives.append(.reply(route, .done))
         }
     }
