@@ -108,15 +108,19 @@ final class Connection: Sendable {
     func transact<R: Sendable>(
         _ task: String, _ body: @escaping @Sendable (Database) throws -> R
     ) async throws(SQLiteFailure) -> R {
-        try await perform(task) { try Self.transaction($0, body) }
+        try await perform(task) { try Self.transaction($0, .immediate, body) }
     }
 
-    /// Runs a body in one `BEGIN IMMEDIATE` transaction.
+    /// Runs a body in one transaction.
+    ///
+    /// - Parameter kind: `BEGIN IMMEDIATE` for who writes; deferred, all that is read is of one
+    ///   moment.
     static func transaction<R>(
-        _ database: Database, _ body: (Database) throws -> R
+        _ database: Database, _ kind: Database.TransactionKind = .immediate,
+        _ body: (Database) throws -> R
     ) throws -> R {
         var result: R?
-        try database.inTransaction(.immediate) {
+        try database.inTransaction(kind) {
             result = try body(database)
             return .commit
         }

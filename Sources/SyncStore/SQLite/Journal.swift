@@ -161,12 +161,16 @@ package final class SQLiteJournal: Journal {
         _ database: Database, _ log: TurnLog?, from first: UInt64, bytesMax: Int
     ) throws -> [JournalSegment]? {
         let logged = log?.events(from: first, bytesMax: bytesMax)
-        let tables = JournalTables(database)
-        var segments = try tables.events(
-            from: first, after: logged?.trimmedThrough ?? 0, bytesMax: bytesMax)
-        let last = segments.last?.turn ?? 0
-        guard let log, let logged, try segments.isEmpty || last == tables.lastEventTurn()
-        else { return segments }
+        // Turns that are copied meanwhile must not make a page that is whole look like a part.
+        let (copied, lastTurn) = try Connection.transaction(database, .deferred) { database in
+            let tables = JournalTables(database)
+            let segments = try tables.events(
+                from: first, after: logged?.trimmedThrough ?? 0, bytesMax: bytesMax)
+            return (segments, try tables.lastEventTurn())
+        }
+        let last = copied.last?.turn ?? 0
+        guard let log, let logged, copied.isEmpty || last == lastTurn else { return copied }
+        var segments = copied
         var byteCount = segments.reduce(0) { $0 + $1.bytes.count }
         // What was copied between the two looks is in both.
         for (segment, place) in logged.segments where segment.turn > last {
