@@ -40,6 +40,12 @@ import Testing
         let cluster = try await DaemonCluster.up(workers: 2, flags: ["--lease-ms", "30000"])
         try await Self.push(["a": "1", "b": "1"], cluster)
         let former = try await cluster.worker("worker-1")
+        // The death of one that nobody knows yet is no news.
+        try await Patience.until("worker-1 has joined") {
+            (cluster.supervisor?.text ?? "").split(separator: "\n").contains {
+                $0.contains("worker joined") && $0.contains("worker=worker-1")
+            }
+        }
         kill(former.pid, SIGKILL)
         let died = ContinuousClock.now
         // With a lease of 30 s only the report of its death frees its files.
