@@ -3,8 +3,8 @@ internal import ZeroMQ
 
 /// Tables of targets that were encoded or decoded before; used on one loop only.
 ///
-/// Each message of assignments has one, and nearly all have the same: to encode it as JSON is a
-/// tenth of what the coordinator's loop does for an edit that comes alone.
+/// Each message of assignments has one, and nearly all have the same: an edit that comes alone
+/// would pay for a JSON at the coordinator and at the worker.
 package final class TargetTables {
     /// Tables that are kept at most; beyond, all are forgotten.
     private static let countMax = 256
