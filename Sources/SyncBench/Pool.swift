@@ -59,33 +59,41 @@ actor Pool {
     ///
     /// - Parameter flags: More flags for each.
     func startWorkers(_ count: Int, _ flags: [String] = []) throws {
-        for _ in 0..<count {
-            labelCount += 1
-            let number = labelCount
-            let worker = try BenchProcess(
-                "worker \(number)", program: "syncd",
-                [
-                    "worker", "--coordinator", folder.workers, "--store",
-                    "sqlite:\(folder.store)", "--local-root", folder.sandboxes, "--id",
-                    "worker-\(number)",
-                ] + flags, log: folder.path + "/worker-\(number).log")
-            workers.append(worker)
+        try startWorkers(count) { name, label in
+            try BenchProcess(
+                name, program: "syncd",
+                ["worker"] + workerFlags(label, store: "sqlite:\(folder.store)") + flags,
+                log: workerLog(label))
         }
     }
 
     /// Starts workers whose store and sandboxes do nothing with an edit.
     func startNullWorkers(_ count: Int) throws {
-        for _ in 0..<count {
-            labelCount += 1
-            let worker = try BenchProcess(
-                "worker \(labelCount)", program: "SyncBench",
-                [
-                    "null-worker", "--coordinator", folder.workers, "--store", folder.store,
-                    "--local-root", folder.sandboxes, "--id", "worker-\(labelCount)",
-                ], log: "", watchesParent: false)
-            workers.append(worker)
+        try startWorkers(count) { name, label in
+            try BenchProcess(
+                name, program: "SyncBench",
+                ["null-worker"] + workerFlags(label, store: folder.store), log: "",
+                watchesParent: false)
         }
     }
+
+    private func startWorkers(
+        _ count: Int, by start: (_ name: String, _ label: String) throws -> BenchProcess
+    ) throws {
+        for _ in 0..<count {
+            labelCount += 1
+            workers.append(try start("worker \(labelCount)", "worker-\(labelCount)"))
+        }
+    }
+
+    private func workerFlags(_ label: String, store: String) -> [String] {
+        [
+            "--coordinator", folder.workers, "--store", store, "--local-root", folder.sandboxes,
+            "--id", label,
+        ]
+    }
+
+    private func workerLog(_ label: String) -> String { "\(folder.path)/\(label).log" }
 
     /// Starts coordinator and workers, and has one edit go all the way.
     ///
@@ -136,7 +144,7 @@ actor Pool {
     /// level debug.
     func longest() throws -> (turn: Double, batch: Double) {
         func last(_ what: String, in log: String) throws -> Double {
-            let text = try String(contentsOfFile: folder.path + "/" + log, encoding: .utf8)
+            let text = try String(contentsOfFile: log, encoding: .utf8)
             let line = text.split(separator: "\n").last { $0.contains("longest \(what) so far") }
             let field = line?.split(separator: " ").first { $0.hasPrefix("ms=") }
             guard let value = field.flatMap({ Double($0.dropFirst("ms=".count)) }) else {
@@ -145,9 +153,9 @@ actor Pool {
             return value
         }
         let batches = try (1...max(labelCount, 1)).map {
-            try last("batch of the store", in: "worker-\($0).log")
+            try last("batch of the store", in: workerLog("worker-\($0)"))
         }
-        return (try last("turn", in: "coordinator.log"), batches.max() ?? 0)
+        return (try last("turn", in: folder.path + "/coordinator.log"), batches.max() ?? 0)
     }
 
     /// Starts `syncd up` and waits until its coordinator answers.

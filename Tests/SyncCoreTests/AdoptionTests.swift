@@ -45,9 +45,10 @@ import Testing
     func `a flush before the adoption waits for the sandbox to be written again`(
         isAway: Bool
     ) throws {
+        let target = TargetURL(defaultOf: MachineCluster.project)
         let cluster = try restored { cluster in
             guard isAway else { return }
-            cluster.sandboxes[TargetURL(defaultOf: MachineCluster.project)]?.failure = SandboxError(
+            cluster.sandboxes[target]?.failure = SandboxError(
                 .target, code: "EROFS", "The file system is read-only.")
             cluster.push(MachineCluster.put("g", "1"), number: 2)
             cluster.advance(by: .seconds(1))
@@ -56,7 +57,7 @@ import Testing
         let route = cluster.request(.flush(project: MachineCluster.project, prefix: "f"))
         cluster.settle()
         #expect(cluster.answers(to: route).isEmpty)
-        cluster.sandboxes[TargetURL(defaultOf: MachineCluster.project)]?.failure = nil
+        cluster.sandboxes[target]?.failure = nil
         for node in cluster.workers { node.isCut = false }
         cluster.advance(by: .seconds(60))
         let isFlushed = if case .flushed? = cluster.answers(to: route).first { true } else { false }

@@ -27,43 +27,41 @@ import Testing
         return cluster
     }
 
+    /// The file goes to the next worker when the wait is over, and not before.
+    private static func expect(
+        _ cluster: MachineCluster, waits wait: Duration,
+        at location: SourceLocation = #_sourceLocation
+    ) {
+        cluster.advance(by: wait - .milliseconds(100))
+        #expect(cluster.text("f") == "one", sourceLocation: location)
+        cluster.advance(by: .milliseconds(200))
+        #expect(cluster.text("f") == "two", sourceLocation: location)
+    }
+
     @Test(arguments: [0, 400, 1_250])
     func `the time in which the journal was read counts`(milliseconds: Int) throws {
         let reading = Duration.milliseconds(milliseconds)
         let cluster = try Self.restarted(readingFor: reading)
-        cluster.advance(by: Self.wait - reading - .milliseconds(100))
-        #expect(cluster.text("f") == "one")
-        cluster.advance(by: .milliseconds(200))
-        #expect(cluster.text("f") == "two")
+        Self.expect(cluster, waits: Self.wait - reading)
         #expect(cluster.violations() == [])
     }
 
     @Test func `half a lease and the margin are left for those who live to register`() throws {
         let cluster = try Self.restarted(readingFor: .seconds(60))
-        let left = Self.wait - CoordinatorSettings().lease / 2
-        cluster.advance(by: left - .milliseconds(100))
-        #expect(cluster.text("f") == "one")
-        cluster.advance(by: .milliseconds(200))
-        #expect(cluster.text("f") == "two")
+        Self.expect(cluster, waits: Self.wait - CoordinatorSettings().lease / 2)
         #expect(cluster.violations() == [])
     }
 
     @Test func `the whole wait begins after a restored journal was read`() throws {
         let cluster = try Self.restarted(readingFor: .seconds(1), isAdopting: true)
-        cluster.advance(by: Self.wait - .milliseconds(100))
-        #expect(cluster.text("f") == "one")
-        cluster.advance(by: .milliseconds(200))
-        #expect(cluster.text("f") == "two")
+        Self.expect(cluster, waits: Self.wait)
     }
 
     @Test func `a process that takes the label of one that is cut off does not shorten its lease`()
         throws
     {
         let cluster = try Self.restarted(readingFor: .zero, label: "a")
-        cluster.advance(by: Self.wait - .milliseconds(100))
-        #expect(cluster.text("f") == "one")
-        cluster.advance(by: .milliseconds(200))
-        #expect(cluster.text("f") == "two")
+        Self.expect(cluster, waits: Self.wait)
         #expect(cluster.violations() == [])
     }
 }

@@ -219,6 +219,23 @@ import Testing
         }
     }
 
+    /// The next coordinator has a short lease, and waits for a worker that is cut off with 20 s.
+    private static func expectLongWait(
+        for old: MachineCluster.WorkerNode, in cluster: MachineCluster,
+        at location: SourceLocation = #_sourceLocation
+    ) throws {
+        old.isCut = true
+        cluster.settings.lease = .milliseconds(2_500)
+        try cluster.restartCoordinator()
+        try cluster.addWorker("b")
+        cluster.push(MachineCluster.put("f", "two"), number: 2)
+        cluster.advance(by: .seconds(19))
+        #expect(cluster.text("f") == nil, sourceLocation: location)
+        cluster.advance(by: .seconds(3))
+        #expect(cluster.text("f") == "two", sourceLocation: location)
+        #expect(cluster.violations() == [], sourceLocation: location)
+    }
+
     // Trace B7: a lease that was made shorter does not shorten the wait for those who had it.
     @Test func `a restart waits for the longest lease that was ever given`() throws {
         var settings = CoordinatorSettings()
@@ -227,16 +244,7 @@ import Testing
         let old = try cluster.addWorker("a")
         old.holdsSteps = true
         cluster.push(MachineCluster.put("f", "one"), number: 1)
-        old.isCut = true
-        cluster.settings.lease = .milliseconds(2_500)
-        try cluster.restartCoordinator()
-        try cluster.addWorker("b")
-        cluster.push(MachineCluster.put("f", "two"), number: 2)
-        cluster.advance(by: .seconds(19))
-        #expect(cluster.text("f") == nil)
-        cluster.advance(by: .seconds(3))
-        #expect(cluster.text("f") == "two")
-        #expect(cluster.violations() == [])
+        try Self.expectLongWait(for: old, in: cluster)
     }
 
     // Likewise when the worker was kept by the coordinator that gave it the long one.
@@ -250,16 +258,7 @@ import Testing
         old.holdsSteps = true
         cluster.push(MachineCluster.put("f", "one"), number: 1)
         #expect(old.machine.jobCount == 1)
-        old.isCut = true
-        cluster.settings.lease = .milliseconds(2_500)
-        try cluster.restartCoordinator()
-        try cluster.addWorker("b")
-        cluster.push(MachineCluster.put("f", "two"), number: 2)
-        cluster.advance(by: .seconds(19))
-        #expect(cluster.text("f") == nil)
-        cluster.advance(by: .seconds(3))
-        #expect(cluster.text("f") == "two")
-        #expect(cluster.violations() == [])
+        try Self.expectLongWait(for: old, in: cluster)
     }
 
     // Trace B10.

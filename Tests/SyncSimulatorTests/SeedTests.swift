@@ -17,54 +17,53 @@ import Testing
         #expect(result.status == 0, "\(result.text)")
     }
 
+    /// Every promise is kept in a seed.
+    private static func expectKept(
+        _ seed: Int, at location: SourceLocation = #_sourceLocation
+    ) async throws {
+        let result = try await SimCommand.run(["--seed", "\(seed)"])
+        #expect(result.status == 0, "\(result.text)", sourceLocation: location)
+    }
+
     /// Seeds of once; what they play has changed with the machines since.
     @Test(arguments: [7_003_179, 8_101_362, 8_711_496, 8_821_974])
     func `nobody is passed twice`(seed: Int) async throws {
-        let result = try await SimCommand.run(["--seed", "\(seed)"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(seed)
     }
 
     @Test func `a worker that registers again while its lease ends keeps its files`() async throws {
-        let result = try await SimCommand.run(["--seed", "8820457"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(8_820_457)
     }
 
     @Test func `what a former coordinator asked for is no page of this one's refill`() async throws
     {
-        let result = try await SimCommand.run(["--seed", "8900075"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(8_900_075)
     }
 
     @Test func `a flush waits for an adoption that is still to come`() async throws {
-        let result = try await SimCommand.run(["--seed", "9123558"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(9_123_558)
     }
 
     @Test func `nobody subscribes to a coordinator that has not begun`() async throws {
-        let result = try await SimCommand.run(["--seed", "9220058"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(9_220_058)
     }
 
     @Test func `an outcome that comes with a detach may wait for its end`() async throws {
-        let result = try await SimCommand.run(["--seed", "8921175"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(8_921_175)
     }
 
     @Test func `a sandbox that only the lost journal knew is taken from whoever writes there`()
         async throws
     {
-        let result = try await SimCommand.run(["--seed", "8401975"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(8_401_975)
     }
 
     @Test func `what a lost journal told may come late`() async throws {
-        let result = try await SimCommand.run(["--seed", "8208931"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(8_208_931)
     }
 
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
-        let result = try await SimCommand.run(["--seed", "7120121"])
-        #expect(result.status == 0, "\(result.text)")
+        try await Self.expectKept(7_120_121)
     }
 
     @Test func `a fresh seed keeps every promise`() async throws {

@@ -56,9 +56,12 @@ struct IntakeInbox: Sendable {
         lines[project].map { ($0.editCount, $0.byteCount) } ?? (0, 0)
     }
 
-    /// Whether something other than edits waits that is so.
-    func contains(where predicate: (TurnInput) -> Bool) -> Bool {
-        others.contains(where: predicate)
+    /// Whether a registration waits that is so.
+    func hasRegistration(where predicate: (Registration) -> Bool) -> Bool {
+        others.contains { input in
+            guard case .register(_, let registration) = input else { return false }
+            return predicate(registration)
+        }
     }
 
     /// Adds something that is no edit.

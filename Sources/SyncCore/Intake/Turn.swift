@@ -26,6 +26,16 @@ struct Turn: Sendable {
         case ended(Incarnation, state: String)
     }
 
+    /// Who registered, as who, and whether as who it was.
+    var joins: [(registration: Registration, incarnation: Incarnation, isKept: Bool)] {
+        members.compactMap { change in
+            guard case .joined(_, let registration, let incarnation, let isKept) = change else {
+                return nil
+            }
+            return (registration, incarnation, isKept)
+        }
+    }
+
     /// A page of a project's files that was taken for a refill.
     struct Page: Sendable {
         let target: TargetURL

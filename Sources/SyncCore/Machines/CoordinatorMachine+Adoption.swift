@@ -52,9 +52,12 @@ extension CoordinatorMachine {
         logEndsAt = logSegments.last?.turn
     }
 
+    /// Whether the store that is to be taken over has not been brought by anybody yet.
+    var isToBeAdopted: Bool { settings.isAdopting && !hasAdopted }
+
     /// Takes a store over with the first worker that brings it.
     mutating func adopt(_ store: StoreIdentity, in turn: inout Turn) {
-        guard settings.isAdopting, !hasAdopted, !turn.isAdopting else { return }
+        guard isToBeAdopted, !turn.isAdopting else { return }
         turn.isAdopting = true
         let highest = max(turn.header.lastSequence, store.highestSequence)
         turn.header.lastSequence = EditSequence(

@@ -107,8 +107,7 @@ extension CoordinatorMachine {
             stageFailure(Self.noTarget(slot.key.project), slot: &slot, in: &turn)
             return
         }
-        let attached = attachedTargets(of: slot.key.project, in: turn)
-        if let cause = trouble.cause, trouble.failedIn.contains(where: { attached.contains($0) }) {
+        if let cause = trouble.cause, hasFailed(trouble, of: slot.key.project, in: turn) {
             stageFailure(cause, slot: &slot, in: &turn)
             return
         }
@@ -121,6 +120,13 @@ extension CoordinatorMachine {
         slot.trouble = .none
         // What was to be written again where the edit is visible now is written.
         slot.refresh.removeAll { trouble.visible.contains($0) }
+    }
+
+    /// Whether an edit has failed in a sandbox that is still its project's.
+    private func hasFailed(_ trouble: Trouble, of project: ProjectName, in turn: Turn) -> Bool {
+        if trouble.failedIn.isEmpty { return false }
+        let attached = attachedTargets(of: project, in: turn)
+        return trouble.failedIn.contains { attached.contains($0) }
     }
 
     /// Puts the newest edit into the failed list; its content stays.

@@ -33,11 +33,10 @@ extension CoordinatorMachine {
             waiter.needed[index] = FlushBoard.Need(
                 sequence: slot.row?.sequence ?? .none, isRefreshing: !slot.refresh.isEmpty)
         }
-        // What sandboxes hold beyond a restored journal is not known: each is filled anew as soon
-        // as somebody can.
-        let isToBeAdopted = settings.isAdopting && !hasAdopted
         for target in projects[project]?.targets ?? []
         where target.isAttached {
+            // What sandboxes hold beyond a restored journal is not known: the adoption has each
+            // filled anew.
             if !target.needsRefresh, !isToBeAdopted {
                 let isKnown = !target.isMarked || verified.contains(target.url)
                 if !isKnown, board.isWell(target.url) { waiter.unlisted.insert(target.url) }

@@ -67,7 +67,7 @@ extension CoordinatorMachine {
             switch item.edit {
             case .failure(let rejection): result = .failure(rejection)
             case .success where isCrowded: result = .failure(busy("producers"))
-            case .success where settings.isAdopting && !hasAdopted:
+            case .success where isToBeAdopted:
                 result = .failure(busy("no worker has brought the store to adopt yet"))
             case .success(let edit):
                 let id = EditID(producer: producer, number: item.number)

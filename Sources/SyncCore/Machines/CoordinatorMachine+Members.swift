@@ -69,10 +69,7 @@ extension CoordinatorMachine {
     mutating func stageDeath(
         ofLife life: UInt64, isKilled: Bool, in turn: inout Turn, at now: Instant
     ) {
-        let isJoining = turn.members.contains { change in
-            guard case .joined(_, let registration, _, isKept: false) = change else { return false }
-            return registration.life == life
-        }
+        let isJoining = turn.joins.contains { !$0.isKept && $0.registration.life == life }
         // As soon as it is a member.
         if isJoining { turn.deaths.append((life, isKilled)) }
         guard let incarnation = membership.member(ofLife: life) else { return }
@@ -108,26 +105,13 @@ extension CoordinatorMachine {
     /// Whether a registration that takes a worker in again as who it was waits for a turn, or is on
     /// its way to disk.
     private func isBeingKept(_ incarnation: Incarnation) -> Bool {
-        let isOnItsWay = turn?.members.contains { change in
-            guard case .joined(_, _, incarnation, isKept: true) = change else { return false }
-            return true
-        }
-        if isOnItsWay ?? false { return true }
-        return inbox.contains { input in
-            guard case .register(_, let registration) = input else { return false }
-            return registration.previous == incarnation
-                && membership[incarnation]?.record.life == registration.life
-        }
+        let joins = turn?.joins ?? []
+        if joins.contains(where: { $0.isKept && $0.incarnation == incarnation }) { return true }
+        let life = membership[incarnation]?.record.life
+        return inbox.hasRegistration { $0.previous == incarnation && $0.life == life }
     }
 
     // MARK: Ends
-
-    /// Whether an end that time has brought is out of date: the worker's registration was on its
-    /// way to disk then, and it has another lease.
-    func isRevived(_ incarnation: Incarnation) -> Bool {
-        guard let member = membership[incarnation] else { return false }
-        return member.state == .live || member.state == .draining
-    }
 
     /// Stages an incarnation's end: what it held goes back, what it owes is journaled.
     mutating func stageEnd(
@@ -229,8 +213,6 @@ extension CoordinatorMachine {
                     incarnation: incarnation, label: registration.label, life: registration.life,
                     schemes: registration.schemes), state: .live)
         member.isEnding = false
-        // Its lease may have ended while the registration was on its way to disk; it has a new one.
-        member.handOnAt = nil
         let isAwaited = member.state == .awaited
         if isAwaited { member.touched = reachable(registration.schemes) }
         if member.state != .draining { member.state = .live }

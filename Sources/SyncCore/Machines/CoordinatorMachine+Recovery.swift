@@ -153,11 +153,8 @@ extension CoordinatorMachine {
             isEndingOrphans = true
             return
         }
-        let isRegistering = inbox.contains { input in
-            guard case .register(_, let registration) = input,
-                let incarnation = membership.member(ofLife: registration.life)
-            else { return false }
-            return awaited.contains(incarnation)
+        let isRegistering = inbox.hasRegistration {
+            membership.member(ofLife: $0.life).map { awaited.contains($0) } ?? false
         }
         guard now >= until, !isRegistering, !isEndingAwaited else { return }
         isEndingAwaited = true

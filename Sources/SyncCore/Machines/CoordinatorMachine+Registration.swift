@@ -9,10 +9,7 @@ extension CoordinatorMachine {
                 .send(route, .refused(code: refusal.code, sentence: refusal.sentence)))
             return
         }
-        let isRepeated = turn.members.contains { change in
-            guard case .joined(_, let other, _, _) = change else { return false }
-            return other.life == registration.life
-        }
+        let isRepeated = turn.joins.contains { $0.registration.life == registration.life }
         // Sent again before the first was answered: the worker asks once more if it must.
         if isRepeated || isOutdone(registration, in: turn) { return }
         let known = membership.member(ofLife: registration.life)
@@ -58,14 +55,12 @@ extension CoordinatorMachine {
     /// Whether a later registration of the process waits, or this turn takes in a newer process
     /// with its label: then nobody is answered, and whoever still asks is told.
     private func isOutdone(_ registration: Registration, in turn: Turn) -> Bool {
-        let isFollowed = inbox.contains { input in
-            guard case .register(_, let later) = input else { return false }
-            return later.life == registration.life && later.registration > registration.registration
+        let isFollowed = inbox.hasRegistration {
+            $0.life == registration.life && $0.registration > registration.registration
         }
         guard !isFollowed, let previous = registration.previous else { return isFollowed }
-        return turn.members.contains { change in
-            guard case .joined(_, let rival, let incarnation, _) = change else { return false }
-            return rival.label == registration.label && rival.life != registration.life
+        return turn.joins.contains { rival, incarnation, _ in
+            rival.label == registration.label && rival.life != registration.life
                 && min(incarnation.count, rival.previous?.count ?? .max) > previous.count
         }
     }

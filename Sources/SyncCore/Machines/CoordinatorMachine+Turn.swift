@@ -79,7 +79,6 @@ extension CoordinatorMachine {
         case .register(let route, let registration):
             stage(registration, from: route, in: &staged, at: now)
         case .ended(let incarnation, let state):
-            if state == "ended", isRevived(incarnation) { break }
             stageEnd(of: incarnation, state: state, in: &staged, at: now)
         case .died(let life, let isKilled):
             stageDeath(ofLife: life, isKilled: isKilled, in: &staged, at: now)

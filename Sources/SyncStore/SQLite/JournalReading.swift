@@ -4,9 +4,8 @@ internal import SyncCore
 extension JournalTables {
     /// Everything but contents, as of one moment.
     func snapshot() throws -> JournalSnapshot {
-        var result: JournalSnapshot?
         // One caller and one connection, so nothing comes between; a transaction costs nothing.
-        try database.inTransaction(.deferred) {
+        try Connection.transaction(database, .deferred) { _ in
             let (header, lastTurn) = try header()
             var snapshot = JournalSnapshot(header: header)
             snapshot.lastTurn = lastTurn
@@ -15,10 +14,8 @@ extension JournalTables {
             snapshot.incarnations = try incarnations()
             snapshot.acceptances = try segments("SELECT * FROM acceptances ORDER BY turn")
             snapshot.events = try segments("SELECT * FROM events ORDER BY turn")
-            result = snapshot
-            return .commit
+            return snapshot
         }
-        return try Nonsense.unless(result)
     }
 
     /// Contents of those of the rows that have one.
