@@ -1,11 +1,17 @@
 import CLinux
 import Foundation
+import Synchronization
 
 /// A child of `syncd up`, spawned in a process group of its own, so that Ctrl-C reaches only the
 /// parent, which stops its children in order.
-struct ChildProcess: Sendable {
+final class ChildProcess: Sendable {
     /// Its process id.
     let pid: pid_t
+
+    /// Whether it has been collected: its number may be another process's by now.
+    private let isCollected = Mutex(false)
+
+    private init(pid: pid_t) { self.pid = pid }
 
     /// Descriptor of the parent's pipe in the child.
     static let pipeDescriptor: Int32 = 3
@@ -61,9 +67,15 @@ struct ChildProcess: Sendable {
     /// Waits for its end, on a thread of its own: `waitpid` blocks.
     func ending() async -> Ending {
         await withCheckedContinuation { continuation in
-            let thread = Thread {
+            let thread = Thread { [self] in
+                // First a look that leaves it there: while the end is waited for, signals go out.
+                var ended = siginfo_t()
+                while waitid(P_PID, id_t(pid), &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR {}
                 var status: Int32 = 0
-                while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+                isCollected.withLock { isCollected in
+                    while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
+                    isCollected = true
+                }
                 let signal = status & 0x7F
                 continuation.resume(
                     returning: signal == 0
@@ -74,6 +86,10 @@ struct ChildProcess: Sendable {
         }
     }
 
-    /// Sends a signal.
-    func signal(_ number: Int32) { kill(pid, number) }
+    /// Sends a signal, unless it has been collected.
+    func signal(_ number: Int32) {
+        isCollected.withLock { isCollected in
+            if !isCollected { kill(pid, number) }
+        }
+    }
 }

@@ -124,7 +124,7 @@ import Testing
             cluster.expectQuoted("timeout:", of: try await scene.queue("a.txt"))
             // Its last call never returns: it ends all the same, in order.
             let worker = try #require(cluster.workers["worker-1"])
-            kill(worker.pid, SIGTERM)
+            worker.process.signal(SIGTERM)
             #expect(try await worker.ending() == 0)
             cluster.expectQuoted("a call into store or sandbox hangs", of: worker.text)
             try scene.shim.end(.syncHangs)

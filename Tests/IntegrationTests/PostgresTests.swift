@@ -105,7 +105,7 @@ import Testing
                         .contains("pid=\(child.pid),")
                 }?.key)
             let stopped = try #require(cluster.workers[label])
-            kill(stopped.pid, SIGSTOP)
+            stopped.process.signal(SIGSTOP)
             try await Patience.until("it is stopped") { ProcessTable.isStopped(stopped.pid) }
             holder.end()
             await pushing.value
@@ -114,7 +114,7 @@ import Testing
             try await cluster.flush()
             #expect(ProcessTable.isStopped(stopped.pid))
             try await load.check(cluster)
-            kill(stopped.pid, SIGCONT)
+            stopped.process.signal(SIGCONT)
             keeping.cancelAll()
         }
         try await cluster.flush()
@@ -211,7 +211,7 @@ private final class StoreHolder {
         _ = try? server.run(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = "
                 + "'holder' AND datname = '\(database)'")
-        kill(process.processIdentifier, SIGKILL)
+        process.signal(SIGKILL)
         process.waitUntilExit()
     }
 }

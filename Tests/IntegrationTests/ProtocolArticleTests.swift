@@ -48,7 +48,7 @@ import Testing
         defer {
             // Not by SIGTERM: children of this process inherit a mask that blocks it, and one that
             // lives on keeps the tests' output open for ever.
-            kill(monitor.process.processIdentifier, SIGKILL)
+            monitor.process.signal(SIGKILL)
             monitor.process.waitUntilExit()
         }
         #expect(Self.lines(monitor.output, through: "mark  ").first == "mark  ")

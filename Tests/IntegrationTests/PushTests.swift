@@ -264,7 +264,7 @@ import Testing
             let root = try Self.tree(cluster, ["a": "1", "b": "2"])
             let child = try Pushing(cluster, ["--root", root, "--wait"])
             try await Self.accepted(cluster, count: 2)
-            kill(child.process.processIdentifier, SIGINT)
+            child.process.signal(SIGINT)
             let (code, output) = child.finish()
             #expect(code == 130)
             #expect(output.contains("2 edits pushed to p1"))

@@ -72,13 +72,13 @@ import Testing
         var events: [Line] { lines.filter { $0.number != nil } }
 
         func kill() {
-            Foundation.kill(process.processIdentifier, SIGKILL)
+            process.signal(SIGKILL)
             process.waitUntilExit()
         }
 
         /// Asks it to end, and tells how it did and what it said to people.
         func end(by signal: Int32 = SIGTERM) -> (code: Int32, said: String) {
-            Foundation.kill(process.processIdentifier, signal)
+            process.signal(signal)
             // A child that waits for room in the pipe ends only when somebody reads.
             let drained = output.fileHandleForReading
             while !drained.availableData.isEmpty {}
@@ -102,7 +102,7 @@ import Testing
         }
 
         func end() async {
-            for follower in followers where follower.process.isRunning { follower.kill() }
+            for follower in followers { follower.kill() }
             await cluster.stop()
         }
     }

@@ -27,7 +27,7 @@ struct TortureTests {
         }
 
         deinit {
-            if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+            process.signal(SIGKILL)
             try? FileManager.default.removeItem(atPath: folder)
         }
 
@@ -80,7 +80,7 @@ struct TortureTests {
                 entry.command == "worker" && entry.arguments.contains { $0.contains(run.folder) }
             }
         }
-        kill(run.process.processIdentifier, SIGKILL)
+        run.process.signal(SIGKILL)
         try await Patience.until("nothing is left") { try run.remains() == [] }
     }
 }

@@ -155,7 +155,7 @@ import Testing
         let up = try #require(cluster.supervisor)
         let children = ProcessTable.children(of: up.pid).map(\.pid)
         #expect(children.count == 4)
-        kill(up.pid, signal)
+        up.process.signal(signal)
         #expect(try await up.ending() == 0)
         #expect(children.allSatisfy { !ProcessTable.isAlive($0) })
         #expect(up.text.components(separatedBy: "drained").count - 1 == 3)
@@ -174,10 +174,10 @@ import Testing
         let children = ProcessTable.children(of: up.pid).map(\.pid)
         let stuck = try await cluster.worker("worker-1")
         kill(stuck.pid, SIGSTOP)
-        kill(up.pid, SIGTERM)
+        up.process.signal(SIGTERM)
         try await Patience.until("it drains") { up.text.contains("workers drain first") }
         #expect(ProcessTable.isAlive(stuck.pid) && up.process.isRunning)
-        kill(up.pid, SIGTERM)
+        up.process.signal(SIGTERM)
         #expect(try await up.ending() == 1)
         #expect(up.text.contains("second signal"))
         try await Self.gone(children)
@@ -193,10 +193,10 @@ import Testing
         try await cluster.flush()
         cluster.crashCoordinator()
         let worker = try #require(cluster.workers["w0"])
-        kill(worker.pid, SIGTERM)
+        worker.process.signal(SIGTERM)
         try await Patience.until("it drains") { worker.text.contains("draining") }
         #expect(worker.process.isRunning)
-        kill(worker.pid, SIGTERM)
+        worker.process.signal(SIGTERM)
         #expect(try await worker.ending() == 1)
         #expect(worker.text.contains("second signal"))
         await cluster.stop()
@@ -269,7 +269,7 @@ import Testing
         // Only a pool that has a store by now can find that another one lies there.
         try await cluster.flush()
         let up = try #require(cluster.supervisor)
-        kill(up.pid, SIGTERM)
+        up.process.signal(SIGTERM)
         #expect(try await up.ending() == 0)
         // A store of another pool in the place of this one's.
         for suffix in ["", "-wal", "-shm"] {

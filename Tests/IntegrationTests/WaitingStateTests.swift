@@ -71,10 +71,10 @@ import Testing
             await Self.push("zero", producer, book)
             try await cluster.flush()
             let worker = try #require(cluster.workers["w0"])
-            kill(worker.pid, SIGSTOP)
+            worker.process.signal(SIGSTOP)
             for text in ["one", "two", "three"] { await Self.push(text, producer, book) }
             #expect(Self.text(cluster) == "zero")
-            kill(worker.pid, SIGCONT)
+            worker.process.signal(SIGCONT)
             try await cluster.flush()
             #expect(Self.text(cluster) == "three")
         }

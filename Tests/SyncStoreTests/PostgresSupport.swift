@@ -57,7 +57,7 @@ final class Intruder {
 
     /// Ends it; the server rolls its transaction back.
     func end() {
-        kill(process.processIdentifier, SIGKILL)
+        process.signal(SIGKILL)
         process.waitUntilExit()
     }
 }

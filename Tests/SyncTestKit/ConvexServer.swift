@@ -115,11 +115,11 @@ package final class ConvexServer: Sendable {
     }
 
     /// A test that failed halfway leaves no process behind.
-    deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+    deinit { process.signal(SIGKILL) }
 
     /// Ends it like a crash; all that it held is gone.
     package func stop() async {
-        if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+        process.signal(SIGKILL)
         process.waitUntilExit()
         try? input.fileHandleForWriting.close()
         try? await client.shutdown()

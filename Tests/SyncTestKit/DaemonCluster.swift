@@ -41,13 +41,13 @@ package final class DaemonCluster: @unchecked Sendable {
 
         /// Ends it like a crash and waits for the end.
         package func crash() {
-            kill(pid, SIGKILL)
+            process.signal(SIGKILL)
             process.waitUntilExit()
         }
 
         /// Asks it to end in order, waits, and tells the exit code.
         package func drain() -> Int32 {
-            kill(pid, SIGTERM)
+            process.signal(SIGTERM)
             process.waitUntilExit()
             return process.terminationStatus
         }
@@ -232,7 +232,9 @@ package final class DaemonCluster: @unchecked Sendable {
 
     /// All processes of the cluster that live.
     package var pids: [pid_t] {
-        let started = ([coordinator, supervisor].compactMap(\.self) + workers.values).map(\.pid)
+        // One that has ended may have left its number to a stranger.
+        let started = ([coordinator, supervisor].compactMap(\.self) + workers.values)
+            .filter(\.process.isRunning).map(\.pid)
         return (started + started.flatMap { ProcessTable.children(of: $0).map(\.pid) })
             .filter { ProcessTable.isAlive($0) }
     }

@@ -157,6 +157,8 @@ package final class PostgresServer: Sendable {
 
     private var pids: [pid_t] {
         get throws {
+            // The file of a server that has crashed names a process that is none of ours.
+            guard shell.withLock({ $0 != nil }) else { return [] }
             let first = try pid
             return [first] + ProcessTable.children(of: first).map(\.pid)
         }
@@ -164,11 +166,10 @@ package final class PostgresServer: Sendable {
 
     /// Ends the server and removes its folder.
     package func remove() {
+        let pids = (try? pids) ?? []
         if let process = shell.withLock({ $0.take() }) {
-            if let pid = try? pid {
-                for pid in (try? pids) ?? [] { kill(pid, SIGCONT) }
-                kill(pid, SIGQUIT)
-            }
+            for pid in pids { kill(pid, SIGCONT) }
+            if let first = pids.first { kill(first, SIGQUIT) }
             Self.waitForEnd(of: process)
         }
         try? FileManager.default.removeItem(atPath: folder)
