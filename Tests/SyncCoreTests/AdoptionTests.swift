@@ -314,6 +314,16 @@ import Testing
         let lost = try #require(cluster.published.last { $0.project == other }?.projectNumber)
         cluster.advance(by: .seconds(4))
         let mark = cluster.coordinator.eventNumber(of: other)
+        // Seed 9320960: a snapshot of number 0 looked old to whoever had heard the lost events.
+        let asked = cluster.request(
+            .snapshot(project: other, prefix: "", after: nil, countMax: 100))
+        cluster.settle()
+        guard case .snapshot(let files, _, let number, _) = cluster.answers(to: asked).first else {
+            Issue.record("no snapshot")
+            return
+        }
+        #expect(files.isEmpty)
+        #expect(number == mark)
         push("new", 20, to: cluster)
         cluster.advance(by: .seconds(1))
         let first = try #require(cluster.journal.events.first { $0.project == other })

@@ -315,4 +315,27 @@ import Testing
         #expect(cluster.text("g") == nil)
         #expect(kinds(cluster, at: target) == [.attached, .refreshing, .refreshed])
     }
+
+    @Test func `an edit that failed in a sandbox is tried again once that is attached anew`() throws
+    {
+        let cluster = try MachineCluster()
+        try cluster.addWorker("a")
+        let second = try #require(TargetURL("local:second"))
+        cluster.push(MachineCluster.put("f", "x", targets: [target, second]), number: 1)
+        cluster.sandboxes[target]?.failure = Self.absent
+        let path = try EditPath("f")
+        cluster.sandboxes[second]?.failures[path] = SandboxError(
+            .file, code: "EACCES", "The file can't be written; look at its folder.")
+        cluster.push(MachineCluster.put("f", "y"), number: 2)
+        cluster.request(.project(MachineCluster.project, .detach([second])))
+        cluster.settle()
+        #expect(cluster.text("f", in: "local:second") == "x")
+        cluster.sandboxes[second]?.failures = [:]
+        cluster.request(.project(MachineCluster.project, .attach([second])))
+        cluster.sandboxes[target]?.failure = nil
+        cluster.advance(by: .seconds(40))
+        #expect(cluster.text("f", in: "local:second") == "y")
+        #expect(cluster.story(of: "f").last == "synced 2")
+        #expect(cluster.violations() == [])
+    }
 }

@@ -80,4 +80,26 @@ import Testing
         #expect(cluster.text("g") == "last")
         #expect(cluster.violations() == [])
     }
+
+    // P8: an hour without a disk must not fill the memory.
+    @Test func `reports that come again while commits fail wait once`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("w")
+        let incarnation = try #require(worker.machine.stamp?.incarnation)
+        // A sandbox without a marker gets one file at first.
+        cluster.push(MachineCluster.put("g", "1"), number: 1)
+        worker.holdsSteps = true
+        for number: UInt64 in 2...6 {
+            cluster.push(MachineCluster.put("f\(number)", "1"), number: number)
+        }
+        cluster.journal.isFull = true
+        worker.holdsSteps = false
+        cluster.advance(by: .seconds(20))
+        #expect((5...9).contains(cluster.coordinator.waitingReportCount(of: incarnation)))
+        cluster.journal.isFull = false
+        cluster.advance(by: .seconds(1))
+        #expect(cluster.coordinator.waitingReportCount(of: incarnation) == 0)
+        for number in 2...6 { #expect(cluster.story(of: "f\(number)").last == "synced \(number)") }
+        #expect(cluster.violations() == [])
+    }
 }

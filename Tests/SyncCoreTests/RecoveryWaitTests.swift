@@ -64,4 +64,25 @@ import Testing
         Self.expect(cluster, waits: Self.wait)
         #expect(cluster.violations() == [])
     }
+
+    @Test func `a restart soon after an adoption waits for those whom only the lost journal knew`()
+        throws
+    {
+        let cluster = try MachineCluster()
+        // An adoption is known by numbers that go on by the wall clock, near zero here else.
+        cluster.now = cluster.now + .seconds(5_000_000)
+        let copy = cluster.journal
+        let lost = try cluster.addWorker("a")
+        cluster.push(MachineCluster.put("f", "one"), number: 1)
+        lost.isCut = true
+        cluster.journal = copy
+        cluster.settings.isAdopting = true
+        try cluster.restartCoordinator()
+        try cluster.addWorker("b")
+        cluster.advance(by: .seconds(1))
+        cluster.settings.isAdopting = false
+        try cluster.restartCoordinator()
+        cluster.push(MachineCluster.put("f", "two"), number: 2)
+        Self.expect(cluster, waits: Self.wait)
+    }
 }

@@ -62,6 +62,15 @@ import Testing
         try await Self.expectKept(8_208_931)
     }
 
+    @Test func `a monitor of a project that only the lost journal knew forgets it`() async throws {
+        try await Self.expectKept(9_320_960)
+    }
+
+    @Test func `a failed edit is failed in a snapshot while the file is written again`() async throws
+    {
+        try await Self.expectKept(9_402_315)
+    }
+
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         try await Self.expectKept(7_120_121)
     }

@@ -64,6 +64,23 @@ struct IntakeInbox: Sendable {
         }
     }
 
+    /// Numbers of a worker's reports that wait.
+    func waitingReports(of incarnation: Incarnation) -> [UInt64] {
+        others.flatMap { input -> [UInt64] in
+            guard case .reports(incarnation, let reports) = input else { return [] }
+            return reports.map(\.number)
+        }
+    }
+
+    /// A worker's reports without those that wait already: they come again until they are
+    /// acknowledged.
+    func without(
+        waiting reports: [NumberedReport], of incarnation: Incarnation
+    ) -> [NumberedReport] {
+        let waiting = Set(waitingReports(of: incarnation))
+        return waiting.isEmpty ? reports : reports.filter { !waiting.contains($0.number) }
+    }
+
     /// Adds something that is no edit.
     mutating func append(_ input: TurnInput) {
         orderedCount += input.orderedCount

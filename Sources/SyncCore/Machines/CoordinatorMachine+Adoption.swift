@@ -37,8 +37,8 @@ extension CoordinatorMachine {
     ///
     /// Then a target that it does not know may be one that the lost part knew, and somebody may
     /// still write into it of whom this journal knows nothing.
-    func hasEverAdopted(_ turn: Turn) -> Bool {
-        settings.isAdopting || turn.header.lastEvent > Self.numbersLeftOut
+    func hasEverAdopted(_ header: JournalHeader) -> Bool {
+        settings.isAdopting || header.lastEvent > Self.numbersLeftOut
     }
 
     /// Lets the event log end here; it goes on with numbers far above, so that every monitor sees

@@ -215,7 +215,7 @@ extension CoordinatorMachine {
                     url: target,
                     // An adopted store may have files of a project that this journal never saw.
                     needsRefresh: record.eventNumber > 0 || settings.isAdopting,
-                    revokesOthers: hasEverAdopted(turn)))
+                    revokesOthers: hasEverAdopted(turn.header)))
             attached.append(target)
         }
         if attached.isEmpty { return }

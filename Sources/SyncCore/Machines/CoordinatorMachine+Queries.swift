@@ -70,17 +70,26 @@ extension CoordinatorMachine {
     // MARK: Snapshot, replay
 
     /// Sends one page of the files of a project that are not at rest, in byte order of paths.
+    ///
+    /// Whoever follows the edits is told of a failed one that it has failed, also while the version
+    /// before it is written again into a sandbox: of that no event tells it.
     mutating func reportSnapshot(
         _ project: ProjectName, prefix: String, after: EditPath?, countMax: Int,
         _ route: ClientRoute, at now: Instant
     ) {
-        let page = page(of: project, prefix: prefix, after: after, countMax: countMax, at: now)
+        var page = page(of: project, prefix: prefix, after: after, countMax: countMax, at: now)
+        for place in page.files.indices {
+            let key = FileKey(project: project, path: page.files[place].path)
+            if let index = files.index(of: key), files[index].row?.failure != nil {
+                page.files[place].state = QueueReport.Counts.failedWord
+            }
+        }
         directives.append(
             .reply(
                 route,
                 .snapshot(
                     page.files, number: header.lastEvent,
-                    projectNumber: projects[project]?.eventNumber ?? 0, next: page.next)))
+                    projectNumber: eventNumber(of: project), next: page.next)))
     }
 
     func page(

@@ -103,11 +103,14 @@ extension CoordinatorMachine {
 }
 
 extension QueueReport.Counts {
+    /// Of an edit in the failed list.
+    static let failedWord = "failed"
+
     /// The state's word on the wire.
     static func word(for slot: FileSlot) -> String {
         switch slot.phase {
         case .inHand: "in-hand"
-        case .failed: "failed"
+        case .failed: failedWord
         case .delayed: "retrying"
         case .parked: "parked"
         case .blocked: "blocked"

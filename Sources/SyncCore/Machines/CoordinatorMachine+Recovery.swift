@@ -48,7 +48,8 @@ extension CoordinatorMachine {
         // With a journal that was restored, workers of which it knows nothing may act as well.
         // Where all have ended, older edits may be open whose ends a crash has cut off.
         let hasOpen = snapshot.rows.contains { $0.open != nil }
-        if !awaited.isEmpty || settings.isAdopting || hasOpen {
+        awaitsStrangers = mayHaveStrangers(snapshot)
+        if !awaited.isEmpty || awaitsStrangers || hasOpen {
             let longest = Duration.milliseconds(
                 Int64(
                     clamping: max(
@@ -56,6 +57,18 @@ extension CoordinatorMachine {
             )
             recoversUntil = now + longest + settings.margin
         }
+    }
+
+    /// Whether somebody may act of whom this journal knows nothing.
+    ///
+    /// So it is while a store is adopted, and after a restart until a first sandbox has been taken
+    /// from whoever wrote there for the lost part: that is done after the wait.
+    private func mayHaveStrangers(_ snapshot: JournalSnapshot) -> Bool {
+        if settings.isAdopting { return true }
+        return hasEverAdopted(snapshot.header)
+            && snapshot.projects.flatMap(\.targets).allSatisfy {
+                !$0.isAttached || $0.revokesOthers
+            }
     }
 
     private mutating func recoverWindows(
@@ -144,7 +157,7 @@ extension CoordinatorMachine {
     mutating func finishRecovery(at now: Instant) {
         guard let until = recoversUntil, turn == nil else { return }
         if awaited.isEmpty {
-            if settings.isAdopting, now < until { return }
+            if awaitsStrangers, now < until { return }
             let orphans = files.slots.indices.filter {
                 files[$0].row?.open != nil && files[$0].inHand == nil
             }

@@ -156,16 +156,19 @@ extension CoordinatorMachine {
                 page.target, of: project, through: page.isLast ? nil : page.after))
     }
 
-    /// A new filling begins: the listing starts over, and what was visible in the former one is not
-    /// visible any more.
+    /// A new filling begins: the listing starts over, and what was visible in the former one, or
+    /// failed there, is to be written.
     mutating func beginRefill(of target: TargetURL, at now: Instant) {
         guard let project = targetOwners[target] else { return }
         refills[target] = Refill(project: project)
         for index in openFiles[project] ?? [] {
             guard case .some(let trouble) = files[index].trouble,
-                trouble.visible.contains(target)
+                trouble.visible.contains(target) || trouble.failedIn.contains(target)
             else { continue }
-            files[index].trouble.change { $0.visible.removeAll { $0 == target } }
+            files[index].trouble.change {
+                $0.visible.removeAll { $0 == target }
+                $0.failedIn.removeAll { $0 == target }
+            }
             if files[index].phase == .parked { requeue(index, at: now) }
         }
         flushes.refilling(target, of: project)

@@ -4,6 +4,12 @@ extension CoordinatorMachine {
     /// Whether there is something for a turn.
     var hasTurn: Bool { !inbox.isEmpty || !acceptanceLog.removable.isEmpty }
 
+    /// Whether the disk keeps turns waiting for so long that workers send their reports again.
+    func isCommitLate(at now: Instant) -> Bool {
+        if isJournalShort { return true }
+        return turn != nil && (turnClosedAt.map { now - $0 > settings.busyWait } ?? false)
+    }
+
     /// Stages what was collected, and sends it to disk; one turn at a time.
     mutating func closeTurn(at now: Instant, wall: Timestamp) {
         guard turn == nil, hasTurn else { return }

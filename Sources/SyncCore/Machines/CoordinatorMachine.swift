@@ -134,6 +134,8 @@ package struct CoordinatorMachine: Sendable {
     /// Incarnations of a former epoch that have not been heard, and until when to wait for them.
     var awaited: Set<Incarnation> = []
     var recoversUntil: Instant?
+    /// Whether workers that the journal does not know may act until then.
+    var awaitsStrangers = false
     var isEndingAwaited = false
     /// Whether the ends of older edits that nobody has in hand are under way.
     var isEndingOrphans = false
@@ -219,6 +221,11 @@ package struct CoordinatorMachine: Sendable {
     /// Whether a turn is on its way to disk.
     package var isCommitting: Bool { turn != nil }
 
+    /// How many reports of a worker wait for a turn.
+    package func waitingReportCount(of incarnation: Incarnation) -> Int {
+        inbox.waitingReports(of: incarnation).count
+    }
+
     // MARK: Inputs
 
     /// Takes a client's request.
@@ -254,7 +261,10 @@ package struct CoordinatorMachine: Sendable {
         case .heartbeat(let stamp, let clock): heartbeat(stamp, clock: clock, from: route, at: now)
         case .reports(let stamp, let reports):
             guard member(stamp, from: route) != nil else { return }
-            inbox.append(.reports(stamp.incarnation, reports))
+            let fresh =
+                isCommitLate(at: now)
+                ? inbox.without(waiting: reports, of: stamp.incarnation) : reports
+            if !fresh.isEmpty { inbox.append(.reports(stamp.incarnation, fresh)) }
         case .drain(let stamp): drain(stamp, from: route)
         case .leave(let stamp): leave(stamp, from: route)
         case .files(let stamp, let question, let listed, let isLast):
