@@ -331,6 +331,19 @@ import Testing
         #expect(first.projectNumber == mark + 1)
     }
 
+    @Test func `a sandbox that an operator attaches afterwards is taken from whoever writes there`()
+        throws
+    {
+        let cluster = try restored(losing: { $0.now = $0.now + .seconds(5_000_000) })
+        cluster.advance(by: .seconds(4))
+        for worker in cluster.workers { worker.holdsSteps = true }
+        let second = try #require(TargetURL("local:second"))
+        cluster.request(.project(MachineCluster.project, .attach([second])))
+        cluster.settle()
+        let targets = cluster.journal.snapshot.projects.flatMap(\.targets)
+        #expect(targets.contains { $0.url == second && $0.isAttached && $0.revokesOthers })
+    }
+
     @Test func `whoever follows events sees a gap after an adoption`() throws {
         let cluster = try restored()
         let before = cluster.journal.events.last?.number ?? 0

@@ -102,4 +102,30 @@ import Testing
         for number in 2...6 { #expect(cluster.story(of: "f\(number)").last == "synced \(number)") }
         #expect(cluster.violations() == [])
     }
+
+    @Test func `reports that come again while a commit hangs, then fails, wait once`() throws {
+        let cluster = try MachineCluster()
+        let worker = try cluster.addWorker("w")
+        let incarnation = try #require(worker.machine.stamp?.incarnation)
+        cluster.push(MachineCluster.put("g", "1"), number: 1)
+        worker.holdsSteps = true
+        for number: UInt64 in 2...6 {
+            cluster.push(MachineCluster.put("f\(number)", "1"), number: number)
+        }
+        cluster.journal.isFull = true
+        cluster.holdsCommits = true
+        worker.holdsSteps = false
+        for _ in 0..<4 {
+            cluster.advance(by: .seconds(3))
+            #expect(cluster.isCommitting)
+            #expect((5...9).contains(cluster.coordinator.waitingReportCount(of: incarnation)))
+            cluster.finishCommit()
+        }
+        cluster.journal.isFull = false
+        cluster.holdsCommits = false
+        cluster.finishCommit()
+        cluster.advance(by: .seconds(1))
+        for number in 2...6 { #expect(cluster.story(of: "f\(number)").last == "synced \(number)") }
+        #expect(cluster.violations() == [])
+    }
 }

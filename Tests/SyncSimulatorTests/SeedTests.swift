@@ -66,7 +66,7 @@ import Testing
         try await Self.expectKept(9_320_960)
     }
 
-    @Test func `a failed edit is failed in a snapshot while the file is written again`() async throws
+    @Test func `a failed edit is failed in a snapshot, too, when it is written again`() async throws
     {
         try await Self.expectKept(9_402_315)
     }

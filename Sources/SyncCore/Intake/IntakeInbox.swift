@@ -64,9 +64,9 @@ struct IntakeInbox: Sendable {
         }
     }
 
-    /// Numbers of a worker's reports that wait.
-    func waitingReports(of incarnation: Incarnation) -> [UInt64] {
-        others.flatMap { input -> [UInt64] in
+    /// Numbers of a worker's reports that wait, here or in the turn on its way to disk.
+    func waitingReports(of incarnation: Incarnation, besides taken: [TurnInput]) -> [UInt64] {
+        (others + taken).flatMap { input -> [UInt64] in
             guard case .reports(incarnation, let reports) = input else { return [] }
             return reports.map(\.number)
         }
@@ -75,9 +75,9 @@ struct IntakeInbox: Sendable {
     /// A worker's reports without those that wait already: they come again until they are
     /// acknowledged.
     func without(
-        waiting reports: [NumberedReport], of incarnation: Incarnation
+        waiting reports: [NumberedReport], of incarnation: Incarnation, besides taken: [TurnInput]
     ) -> [NumberedReport] {
-        let waiting = Set(waitingReports(of: incarnation))
+        let waiting = Set(waitingReports(of: incarnation, besides: taken))
         return waiting.isEmpty ? reports : reports.filter { !waiting.contains($0.number) }
     }
 

@@ -65,6 +65,8 @@ extension CoordinatorMachine {
             let key = files[next.entry.index].key
             let wanted = Set(attachedTargets(of: key.project, in: nil).map(\.scheme))
             guard let owner = owners.owner(of: key, reaching: wanted) else {
+                // Nobody knows for how long: others need the room.
+                dropReadBack(next.entry.index)
                 stranded.append(next.entry.index)
                 continue
             }

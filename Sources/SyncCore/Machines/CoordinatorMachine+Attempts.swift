@@ -16,6 +16,7 @@ extension CoordinatorMachine {
         slot.trouble = .some(trouble)
         let missing = attachedTargets(of: slot.key.project, in: turn).filter {
             !trouble.visible.contains($0) && !trouble.failedIn.contains($0)
+                || turn.refilled.contains($0)
         }
         if missing.isEmpty {
             end(row, version: version, trouble: trouble, slot: &slot, in: &turn)

@@ -94,7 +94,10 @@ extension CoordinatorMachine {
                 record.targets[place].isAttached = true
                 refill(&record.targets[place])
             } else {
-                record.targets.append(TargetRecord(url: target, needsRefresh: true))
+                record.targets.append(
+                    TargetRecord(
+                        url: target, needsRefresh: true,
+                        revokesOthers: hasEverAdopted(turn.header)))
             }
             attached.append(target)
         }
@@ -184,7 +187,8 @@ extension CoordinatorMachine {
         if isWithoutTargets(slot.key.project, in: turn) { return true }
         guard case .some(let trouble) = slot.trouble, trouble.stored != nil else { return false }
         return attachedTargets(of: slot.key.project, in: turn).allSatisfy {
-            trouble.visible.contains($0) || trouble.failedIn.contains($0)
+            (trouble.visible.contains($0) || trouble.failedIn.contains($0))
+                && !(turn?.refilled.contains($0) ?? false)
         }
     }
 

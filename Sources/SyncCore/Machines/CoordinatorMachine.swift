@@ -221,9 +221,9 @@ package struct CoordinatorMachine: Sendable {
     /// Whether a turn is on its way to disk.
     package var isCommitting: Bool { turn != nil }
 
-    /// How many reports of a worker wait for a turn.
+    /// How many reports of a worker wait for the disk.
     package func waitingReportCount(of incarnation: Incarnation) -> Int {
-        inbox.waitingReports(of: incarnation).count
+        inbox.waitingReports(of: incarnation, besides: turn?.kept ?? []).count
     }
 
     // MARK: Inputs
@@ -263,7 +263,9 @@ package struct CoordinatorMachine: Sendable {
             guard member(stamp, from: route) != nil else { return }
             let fresh =
                 isCommitLate(at: now)
-                ? inbox.without(waiting: reports, of: stamp.incarnation) : reports
+                ? inbox.without(
+                    waiting: reports, of: stamp.incarnation, besides: turn?.kept ?? [])
+                : reports
             if !fresh.isEmpty { inbox.append(.reports(stamp.incarnation, fresh)) }
         case .drain(let stamp): drain(stamp, from: route)
         case .leave(let stamp): leave(stamp, from: route)
