@@ -285,4 +285,33 @@ import Testing
         let refused = cluster.push(edit, number: 5)
         #expect(cluster.rejection(of: refused) == .conflict)
     }
+
+    // Seed 9504361.
+    @Test func `repeats that nothing is written for do not wait for somebody to wake the rest`()
+        throws
+    {
+        var settings = CoordinatorSettings()
+        settings.turnEditsMax = 2
+        let cluster = try MachineCluster(settings: settings)
+        for number: UInt64 in 1...10 {
+            cluster.push(MachineCluster.put("f\(number)", "x"), number: number)
+        }
+        let routes = (1...10).map { number in
+            cluster.push(
+                MachineCluster.put("f\(number)", "x"), number: UInt64(number), settles: false)
+        }
+        // As the process does it: a pass when the machine asks for one.
+        var passes = 0
+        while passes == 0 || cluster.coordinator.expectedPassAt.map({ $0 <= cluster.now }) ?? false,
+            passes < 100
+        {
+            cluster.coordinator.pass(
+                at: cluster.now, wall: Timestamp(milliseconds: 0), isDrained: true)
+            passes += 1
+        }
+        #expect(passes < 100)
+        cluster.settle()
+        for route in routes { #expect(cluster.sequence(of: route) != nil) }
+        #expect((5...8).contains(passes))
+    }
 }

@@ -354,4 +354,27 @@ import Testing
         #expect(cluster.journal.events.last?.kind == .refreshed)
         #expect(cluster.violations() == [])
     }
+
+    // Seed 9402315.
+    @Test func `a failed edit is failed in a snapshot while its file is written again`() throws {
+        let cluster = try filled(3)
+        let path = try EditPath("d1/f1")
+        cluster.sandboxes[target]?.failures[path] = SandboxError(
+            .file, code: "EACCES", "The file can't be written; look at its folder.")
+        cluster.push(MachineCluster.put(path.text, "new"), number: 4)
+        #expect(cluster.story(of: path.text).last == "failed 4")
+        for worker in cluster.workers { worker.isHeld = Self.isWrite }
+        findBlank(cluster)
+        let route = cluster.request(
+            .snapshot(project: MachineCluster.project, prefix: "", after: nil, countMax: 100))
+        cluster.settle()
+        guard case .snapshot(let files, _, _, _)? = cluster.answers(to: route).first else {
+            Issue.record("no snapshot")
+            return
+        }
+        let failed = try #require(files.first { $0.path == path })
+        #expect(failed.worker != nil)
+        #expect(failed.state == "failed")
+        #expect(files.count { $0.state == "failed" } == 1)
+    }
 }

@@ -122,6 +122,8 @@ struct Chaos {
             try await Task.sleep(for: .milliseconds(20))
         }
         for (label, child) in rack.doubles where !child.process.isRunning {
+            // Asked to drain before it had begun: it said nothing, and had nothing.
+            if child.status == -SIGTERM, child.text.isEmpty { continue }
             // Replaced, or drained; 1 when draining took too long.
             if ![0, 1, 75].contains(child.status) {
                 flaws.append("\(label) ended with \(child.status): \(child.text.suffix(300))")

@@ -201,10 +201,17 @@ package struct CoordinatorMachine: Sendable {
         if turn == nil {
             first.note(forgetsAt)
             first.note(holdOffs.nextEnd)
-            if hasTurn { first.note(turnRetryAt) }
-            if !inbox.isEmpty { first.note(turnPacedUntil) }
+            if hasTurn { first.note(nextTurnAt) }
         }
         return first.at
+    }
+
+    /// When what waits may go; at once if it does so only because a turn had nothing for the disk,
+    /// whose return would have begun the next one.
+    private var nextTurnAt: Instant? {
+        if let turnRetryAt { return turnRetryAt }
+        guard let turnPacedUntil, !inbox.hasFresh else { return passedAt }
+        return turnPacedUntil
     }
 
     /// Whether nothing is dispatched because workers of a former epoch may still act.
