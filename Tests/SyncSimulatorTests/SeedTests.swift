@@ -75,10 +75,6 @@ import Testing
         try await Self.expectKept(9_504_361)
     }
 
-    @Test func `whoever marks a sandbox late marks a filling that is over`() async throws {
-        try await Self.expectKept(9_554_406)
-    }
-
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         try await Self.expectKept(7_120_121)
     }

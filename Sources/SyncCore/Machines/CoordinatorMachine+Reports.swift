@@ -156,29 +156,11 @@ extension CoordinatorMachine {
             case .failed(let failure):
                 if failure.failureClass == .target {
                     if TargetCode.isRefill(failure.code) { continue }
-                    leaveUnmarked(target, of: file.project, in: &turn)
                     stageAway(target, of: file.project, cause: failure, in: &turn)
                 } else if let wait = failure.retryAfter {
                     turn.held.append((target, now + wait))
                 }
             }
-        }
-    }
-
-    /// Gives a filling that nobody is known to have marked up for the next one.
-    ///
-    /// Who was to mark it has given up, and may do so late: into a sandbox that was wiped
-    /// meanwhile, after others had written there. Nobody would miss what they wrote.
-    private func leaveUnmarked(
-        _ target: TargetURL, of project: ProjectName, in turn: inout Turn
-    ) {
-        let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
-        guard targets.contains(where: { $0.url == target && $0.isAttached && !$0.isMarked }) else {
-            return
-        }
-        turn.changeTarget(target, of: project, from: projects) {
-            $0.generation += 1
-            $0.revokesOthers = true
         }
     }
 
