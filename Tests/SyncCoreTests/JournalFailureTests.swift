@@ -81,8 +81,8 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
-    // P8: an hour without a disk must not fill the memory.
-    @Test func `reports that come again while commits fail wait once`() throws {
+    /// A worker tells the outcomes of five files just when the journal's disk is full.
+    private static func outcomesWithoutRoom() throws -> (MachineCluster, Incarnation) {
         let cluster = try MachineCluster()
         let worker = try cluster.addWorker("w")
         let incarnation = try #require(worker.machine.stamp?.incarnation)
@@ -94,27 +94,36 @@ import Testing
         }
         cluster.journal.isFull = true
         worker.holdsSteps = false
+        return (cluster, incarnation)
+    }
+
+    /// There is room again: what waited is told, once.
+    private static func expectAllTold(
+        _ cluster: MachineCluster, _ incarnation: Incarnation,
+        at location: SourceLocation = #_sourceLocation
+    ) {
+        cluster.advance(by: .seconds(1))
+        let waiting = cluster.coordinator.waitingReportCount(of: incarnation)
+        #expect(waiting == 0, sourceLocation: location)
+        for number in 2...6 {
+            let last = cluster.story(of: "f\(number)").last
+            #expect(last == "synced \(number)", sourceLocation: location)
+        }
+        #expect(cluster.violations() == [], sourceLocation: location)
+    }
+
+    // P8: an hour without a disk must not fill the memory.
+    @Test func `reports that come again while commits fail wait once`() throws {
+        let (cluster, incarnation) = try Self.outcomesWithoutRoom()
         cluster.advance(by: .seconds(20))
         #expect((5...9).contains(cluster.coordinator.waitingReportCount(of: incarnation)))
         cluster.journal.isFull = false
-        cluster.advance(by: .seconds(1))
-        #expect(cluster.coordinator.waitingReportCount(of: incarnation) == 0)
-        for number in 2...6 { #expect(cluster.story(of: "f\(number)").last == "synced \(number)") }
-        #expect(cluster.violations() == [])
+        Self.expectAllTold(cluster, incarnation)
     }
 
     @Test func `reports that come again while a commit hangs, then fails, wait once`() throws {
-        let cluster = try MachineCluster()
-        let worker = try cluster.addWorker("w")
-        let incarnation = try #require(worker.machine.stamp?.incarnation)
-        cluster.push(MachineCluster.put("g", "1"), number: 1)
-        worker.holdsSteps = true
-        for number: UInt64 in 2...6 {
-            cluster.push(MachineCluster.put("f\(number)", "1"), number: number)
-        }
-        cluster.journal.isFull = true
+        let (cluster, incarnation) = try Self.outcomesWithoutRoom()
         cluster.holdsCommits = true
-        worker.holdsSteps = false
         for _ in 0..<4 {
             cluster.advance(by: .seconds(3))
             #expect(cluster.isCommitting)
@@ -124,8 +133,6 @@ import Testing
         cluster.journal.isFull = false
         cluster.holdsCommits = false
         cluster.finishCommit()
-        cluster.advance(by: .seconds(1))
-        for number in 2...6 { #expect(cluster.story(of: "f\(number)").last == "synced \(number)") }
-        #expect(cluster.violations() == [])
+        Self.expectAllTold(cluster, incarnation)
     }
 }

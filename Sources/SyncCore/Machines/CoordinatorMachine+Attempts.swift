@@ -14,11 +14,7 @@ extension CoordinatorMachine {
         trouble.dueAt = nil
         let verdict = judge(outcome, for: &trouble, at: now)
         slot.trouble = .some(trouble)
-        let missing = attachedTargets(of: slot.key.project, in: turn).filter {
-            !trouble.visible.contains($0) && !trouble.failedIn.contains($0)
-                || turn.refilled.contains($0)
-        }
-        if missing.isEmpty {
+        if missingTargets(of: trouble, in: slot.key.project, turn).isEmpty {
             end(row, version: version, trouble: trouble, slot: &slot, in: &turn)
             return
         }

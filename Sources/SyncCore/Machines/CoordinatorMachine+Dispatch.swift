@@ -150,10 +150,18 @@ extension CoordinatorMachine {
 
     /// Attached targets where the newest edit is neither visible nor failed.
     func missingTargets(of slot: FileSlot) -> [TargetURL] {
-        let attached = attachedTargets(of: slot.key.project, in: nil)
-        guard case .some(let trouble) = slot.trouble else { return attached }
-        return attached.filter {
-            !trouble.visible.contains($0) && !trouble.failedIn.contains($0)
+        guard case .some(let trouble) = slot.trouble else {
+            return attachedTargets(of: slot.key.project, in: nil)
+        }
+        return missingTargets(of: trouble, in: slot.key.project, nil)
+    }
+
+    /// Likewise as the turn sees it: where it begins a filling, all is missing.
+    func missingTargets(
+        of trouble: Trouble, in project: ProjectName, _ turn: Turn?
+    ) -> [TargetURL] {
+        attachedTargets(of: project, in: turn).filter {
+            !trouble.isDone(at: $0) || turn?.refilled.contains($0) ?? false
         }
     }
 

@@ -186,10 +186,7 @@ extension CoordinatorMachine {
         guard let row = slot.row, row.failure == nil, slot.inHand == nil else { return false }
         if isWithoutTargets(slot.key.project, in: turn) { return true }
         guard case .some(let trouble) = slot.trouble, trouble.stored != nil else { return false }
-        return attachedTargets(of: slot.key.project, in: turn).allSatisfy {
-            (trouble.visible.contains($0) || trouble.failedIn.contains($0))
-                && !(turn?.refilled.contains($0) ?? false)
-        }
+        return missingTargets(of: trouble, in: slot.key.project, turn).isEmpty
     }
 
     /// Whether a project had targets and has none left.

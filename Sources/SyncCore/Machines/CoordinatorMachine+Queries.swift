@@ -77,13 +77,9 @@ extension CoordinatorMachine {
         _ project: ProjectName, prefix: String, after: EditPath?, countMax: Int,
         _ route: ClientRoute, at now: Instant
     ) {
-        var page = page(of: project, prefix: prefix, after: after, countMax: countMax, at: now)
-        for place in page.files.indices {
-            let key = FileKey(project: project, path: page.files[place].path)
-            if let index = files.index(of: key), files[index].row?.failure != nil {
-                page.files[place].state = QueueReport.Counts.failedWord
-            }
-        }
+        let page = page(
+            of: project, prefix: prefix, after: after, countMax: countMax, at: now,
+            isOfEdits: true)
         directives.append(
             .reply(
                 route,
@@ -92,8 +88,10 @@ extension CoordinatorMachine {
                     projectNumber: eventNumber(of: project), next: page.next)))
     }
 
+    /// - Parameter isOfEdits: Whether a failed edit is told as such while its file is busy.
     func page(
-        of project: ProjectName, prefix: String, after: EditPath?, countMax: Int, at now: Instant
+        of project: ProjectName, prefix: String, after: EditPath?, countMax: Int, at now: Instant,
+        isOfEdits: Bool = false
     ) -> (files: [FileStatus], next: EditPath?) {
         let limit = max(1, min(countMax, 1_000))
         var found = (openFiles[project] ?? []).filter { index in
@@ -103,7 +101,13 @@ extension CoordinatorMachine {
         let isMore = found.count > limit
         let sorted = found.sorted { files[$0].key.path < files[$1].key.path }.prefix(limit)
         found = []
-        let page = sorted.map { status(of: files[$0], at: now) }
+        let page = sorted.map { index in
+            var status = status(of: files[index], at: now)
+            if isOfEdits, files[index].row?.failure != nil {
+                status.state = QueueReport.Counts.failedWord
+            }
+            return status
+        }
         return (page, isMore ? page.last?.path : nil)
     }
 

@@ -163,7 +163,7 @@ extension CoordinatorMachine {
         refills[target] = Refill(project: project)
         for index in openFiles[project] ?? [] {
             guard case .some(let trouble) = files[index].trouble,
-                trouble.visible.contains(target) || trouble.failedIn.contains(target)
+                trouble.isDone(at: target)
             else { continue }
             files[index].trouble.change {
                 $0.visible.removeAll { $0 == target }

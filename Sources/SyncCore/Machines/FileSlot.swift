@@ -46,6 +46,11 @@ struct Trouble: Sendable {
     var isRefreshFailing = false
     /// Whether it was told, or stands in the failed list, that it can't be written again there.
     var isRefreshTold = false
+
+    /// Whether nothing more is tried at a target: it is visible there, or failed for good.
+    func isDone(at target: TargetURL) -> Bool {
+        visible.contains(target) || failedIn.contains(target)
+    }
 }
 
 /// A ``Trouble`` on the heap: most files have none.
