@@ -180,7 +180,7 @@ let package = Package(
             name: "SyncSandboxTests", dependencies: ["SyncSandbox", "SyncCore", "SyncTestKit"],
             swiftSettings: settings),
         .testTarget(
-            name: "SyncWorkerTests", dependencies: ["SyncWorker", "SyncCore"],
+            name: "SyncWorkerTests", dependencies: ["SyncWorker", "SyncCore", "SyncTestKit"],
             swiftSettings: settings),
         .testTarget(
             name: "SyncClientTests",

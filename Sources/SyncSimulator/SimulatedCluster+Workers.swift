@@ -224,8 +224,8 @@ extension SimulatedCluster {
                 found != preparation.marker && (!preparation.target.isMarked || found == nil)
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
                 if mustMark {
-                    guard isLeased(process, preparation.stage) else {
-                        end(.failure(.leaseOver))
+                    if let refusal = refusal(of: preparation, process) {
+                        end(.failure(refusal))
                         return
                     }
                     let known = record(of: url)
@@ -299,6 +299,11 @@ extension SimulatedCluster {
     private func isLeased(_ process: WorkerProcess, _ stage: StageName) -> Bool {
         process.lease.incarnation == stage.incarnation
             && process.clock.reading(at: agenda.now) < process.lease.until
+    }
+
+    private func refusal(of preparation: Preparation, _ process: WorkerProcess) -> SandboxError? {
+        if process.clock.reading(at: agenda.now) >= preparation.marksUntil { return .givenUp }
+        return isLeased(process, preparation.stage) ? nil : .leaseOver
     }
 
     /// A write as the shell makes it: the lease is looked at once more, then it begins.

@@ -72,9 +72,9 @@ struct Applier: Sendable {
     /// Debts are paid before the stage is entered, so that a worker that dies in between has not
     /// written next to a zombie.
     ///
-    /// - Parameter isLeased: Asked right before the marker is written: no stage fences that.
+    /// - Parameter refusal: Asked right before the marker is written: no stage fences that.
     func prepare(
-        _ preparation: Preparation, isLeased: () -> Bool
+        _ preparation: Preparation, refusal: () -> SandboxError?
     ) async -> Result<TargetFinding, SandboxError> {
         let target = preparation.target
         do throws(SandboxError) {
@@ -85,7 +85,7 @@ struct Applier: Sendable {
                 return .success(finding)
             }
             if marker != wanted, !target.isMarked || marker == nil {
-                guard isLeased() else { throw .leaseOver }
+                if let refusal = refusal() { throw refusal }
                 try await writer.mark(wanted)
             }
             if !target.debts.isEmpty || target.revokesOthers {

@@ -75,6 +75,10 @@ import Testing
         try await Self.expectKept(9_504_361)
     }
 
+    @Test func `a marker that comes late does not hide that a sandbox was wiped`() async throws {
+        try await Self.expectKept(9_554_406)
+    }
+
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         try await Self.expectKept(7_120_121)
     }

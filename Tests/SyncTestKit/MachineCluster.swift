@@ -314,7 +314,7 @@ package final class MachineCluster {
             node.machine.read(assignment.id, .success(store.newest(assignment.file)), at: now)
         case .prepare(let preparation):
             let result = sandboxes[preparation.target.url, default: SandboxModel()]
-                .prepare(preparation, former: store.formerJournals)
+                .prepare(preparation, former: store.formerJournals, at: now)
             node.machine.prepared(preparation, result, at: now)
         case .write(_, let target, _, _) where node.hangingTargets.contains(target):
             node.hungWrites.append(step)

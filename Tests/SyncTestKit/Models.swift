@@ -155,12 +155,15 @@ package struct SandboxModel {
 
     /// - Parameter former: Former journals of the store.
     package mutating func prepare(
-        _ preparation: Preparation, former: [JournalID]
+        _ preparation: Preparation, former: [JournalID], at now: Instant
     ) -> Result<TargetFinding, SandboxError> {
         if let failure { return .failure(failure) }
         let finding = preparation.target.finding(
             marker, wanted: preparation.marker, former: former, isSynced: false)
         if let finding { return .success(finding) }
+        if marker != preparation.marker, now >= preparation.marksUntil {
+            return .failure(.givenUp)
+        }
         marker = preparation.marker
         for debt in preparation.target.debts {
             revoke(StageName(incarnation: debt, generation: preparation.target.generation))

@@ -50,7 +50,7 @@ extension WorkerMachine {
         }
         guard var place = places[url], place.generation == target.generation else {
             let over = places[url]?.waiting ?? []
-            prepare(target, for: id, as: stamp)
+            prepare(target, for: id, as: stamp, at: now)
             for id in over { fail(id, url, Self.fillingOver) }
             return
         }
@@ -60,7 +60,7 @@ extension WorkerMachine {
         } else if !place.isReady || !place.revoked.isSuperset(of: target.debts)
             || (target.revokesOthers && !place.othersRevoked)
         {
-            prepare(target, for: id, as: stamp)
+            prepare(target, for: id, as: stamp, at: now)
         } else if isOvertaking(edit.path, at: url) {
             behind[url, default: []].append(id)
         } else {
@@ -83,7 +83,7 @@ extension WorkerMachine {
         "The sandbox is filled anew since; the file is written into the new filling.")
 
     private mutating func prepare(
-        _ target: AssignedTarget, for id: AssignmentID, as stamp: WorkerStamp
+        _ target: AssignedTarget, for id: AssignmentID, as stamp: WorkerStamp, at now: Instant
     ) {
         guard let journal else { return }
         var place = Place(generation: target.generation)
@@ -101,7 +101,8 @@ extension WorkerMachine {
                         journal: journal, project: target.project, generation: target.generation,
                         bootID: settings.bootID),
                     stage: StageName(
-                        incarnation: stamp.incarnation, generation: target.generation))))
+                        incarnation: stamp.incarnation, generation: target.generation),
+                    marksUntil: now + settings.attemptDeadline)))
     }
 
     /// Takes the result of making a target ready.

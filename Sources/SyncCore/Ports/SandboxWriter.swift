@@ -138,6 +138,12 @@ package struct SandboxError: Error, Sendable {
     package static let leaseOver = SandboxError(
         .worker, code: "lease-over", "The worker's lease ran out before the write began.")
 
+    /// A marker that would have been written after the worker had given that up.
+    package static let givenUp = SandboxError(
+        .target, code: "timeout",
+        "The sandbox did not become ready in time, and was not marked any more; look whether its "
+            + "file system hangs. Its edits wait.")
+
     /// Code of a `worker` failure: this incarnation was revoked here and must register anew.
     package static let revokedCode = "revoked"
 
