@@ -41,13 +41,15 @@ struct Sums: Encodable {
         case firstSeed, seeds, steps, edits, faults, simulatedSeconds, realSeconds, failures
     }
 
-    mutating func add(_ tally: Tally, took: Duration) {
+    mutating func add(_ result: SeedResult) {
+        let tally = result.tally
         seeds += 1
+        if let failure = result.failure { failures.append(failure) }
         steps += tally.steps
         edits += tally.edits
         for (kind, count) in tally.faults { faults[kind.rawValue, default: 0] += count }
         let simulated = Double(tally.simulated) / 1e9
-        let real = took / .seconds(1)
+        let real = result.took / .seconds(1)
         fewestFaults = min(fewestFaults, tally.faultCount)
         shortest = min(shortest, simulated)
         simulatedSeconds += simulated

@@ -1,6 +1,8 @@
 import ArgumentParser
+import Dispatch
 import Foundation
 import SyncSimulator
+import Synchronization
 
 /// Plays the machines through disasters by the thousand.
 @main
@@ -12,7 +14,7 @@ struct SyncSim: ParsableCommand {
             Each seed is one run: it draws sizes, rates, limits and faults, and is the same every \
             time. The exit code is 1 when a promise was broken.
 
-              SyncSim --seed 1 --runs 1000
+              SyncSim --seed 1 --runs 1000 --jobs 2
               SyncSim --seed 4711 --trace
             """)
 
@@ -21,6 +23,9 @@ struct SyncSim: ParsableCommand {
 
     @Option(help: "How many seeds to run, counting up.")
     var runs = 1
+
+    @Option(help: "How many seeds to run at the same time, each on one thread.")
+    var jobs = 1
 
     @Option(help: "Stop after so many minutes of real time.")
     var minutes: Double?
@@ -34,7 +39,7 @@ struct SyncSim: ParsableCommand {
     @Flag(help: "Print what happened in the last run.")
     var trace = false
 
-    @Flag(help: "Cut failing runs down before they are printed.")
+    @Flag(help: "Cut failing runs down and print them.")
     var shrink = false
 
     @Flag(help: "Go on after a failing seed.")
@@ -48,32 +53,54 @@ struct SyncSim: ParsableCommand {
 
     mutating func validate() throws {
         guard runs >= 1 else { throw ValidationError("--runs must be at least 1.") }
+        guard jobs >= 1 else { throw ValidationError("--jobs must be at least 1.") }
     }
 
-    mutating func run() throws {
+    func run() throws {
         try Determinism.require()
         let first = seed ?? UInt64.random(in: 1...1_000_000_000)
-        let started = ContinuousClock.now
-        var sums = Sums(firstSeed: first)
-        for number in 0..<UInt64(runs) {
-            if let minutes, ContinuousClock.now - started > .seconds(minutes * 60) { break }
-            let cluster = SimulatedCluster(
-                scenario(first + number), isTraced: trace, unchecked: Set(without))
-            let began = ContinuousClock.now
-            let violation = cluster.run()
-            sums.add(cluster.tally, took: ContinuousClock.now - began)
-            if trace { cluster.trace.forEach { print($0) } }
-            guard let violation else { continue }
-            sums.failures.append(Sums.Failure(seed: first + number, violation))
-            if !json {
-                print(sums.failures[sums.failures.count - 1].line)
-                fflush(nil)
+        let end = minutes.map { ContinuousClock.now + .seconds($0 * 60) }
+        let queue = Mutex(SeedQueue(first: first, count: UInt64(runs)))
+        let showsProgress = runs > 1 && isatty(STDERR_FILENO) == 1
+        DispatchQueue.concurrentPerform(iterations: jobs) { _ in
+            while let seed = queue.withLock({ $0.next() }) {
+                let result = play(seed)
+                let isOver = end.map { ContinuousClock.now > $0 } ?? false
+                queue.withLock { queue in
+                    queue.sums.add(result)
+                    if isOver || (result.failure != nil && !keepGoing) { queue.stop() }
+                    tell(result, of: seed)
+                    if showsProgress { showProgress(queue.sums) }
+                }
             }
-            if shrink { printShrunk(scenario(first + number)) }
-            if !keepGoing { break }
         }
+        if showsProgress { FileHandle.standardError.write(Data("\n".utf8)) }
+        let sums = queue.withLock { $0.sums }
         print(json ? try sums.json() : sums.text)
         if !sums.failures.isEmpty { throw ExitCode(1) }
+    }
+
+    private func play(_ seed: UInt64) -> SeedResult {
+        let cluster = SimulatedCluster(
+            scenario(seed), isTraced: trace, unchecked: Set(without))
+        let began = ContinuousClock.now
+        let violation = cluster.run()
+        return SeedResult(
+            tally: cluster.tally, took: ContinuousClock.now - began,
+            failure: violation.map { Sums.Failure(seed: seed, $0) }, trace: cluster.trace)
+    }
+
+    private func tell(_ result: SeedResult, of seed: UInt64) {
+        if trace { result.trace.forEach { print($0) } }
+        guard let failure = result.failure else { return }
+        if !json { print(failure.line) }
+        if shrink { printShrunk(scenario(seed)) }
+        fflush(nil)
+    }
+
+    private func showProgress(_ sums: Sums) {
+        let line = "\r\(sums.seeds) of \(runs) seeds, \(sums.failures.count) broke a promise"
+        FileHandle.standardError.write(Data(line.utf8))
     }
 
     private func scenario(_ seed: UInt64) -> Scenario {

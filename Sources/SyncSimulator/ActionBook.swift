@@ -18,7 +18,20 @@ struct ActionBook {
         let targets: [AssignedTarget]
         let isRefresh: Bool
         /// All sandboxes that the project had then.
-        let attached: Set<TargetURL>
+        let known: Set<KnownTarget>
+    }
+
+    /// A sandbox as the journal knows it.
+    struct KnownTarget: Hashable {
+        let url: TargetURL
+        let isAttached: Bool
+        let generation: UInt64
+
+        init(_ record: TargetRecord) {
+            url = record.url
+            isAttached = record.isAttached
+            generation = record.generation
+        }
     }
 
     private struct Write {
@@ -38,11 +51,11 @@ struct ActionBook {
 
     /// The coordinator hands a file over.
     ///
-    /// - Parameter attached: Sandboxes of the project.
+    /// - Parameter known: Sandboxes of the project.
     /// - Returns: A sentence when one file is handed over to be written again without any pause.
     mutating func handOver(
         _ assignment: Assignment, to incarnation: Incarnation, at now: Nanoseconds,
-        attached: Set<TargetURL>
+        known: [TargetRecord]
     ) -> String? {
         owners[assignment.file] = (incarnation, assignment.id)
         for target in assignment.targets {
@@ -50,7 +63,7 @@ struct ActionBook {
         }
         handouts[assignment.id] = Handout(
             file: assignment.file, sequence: assignment.sequence, targets: assignment.targets,
-            isRefresh: assignment.isRefresh, attached: attached)
+            isRefresh: assignment.isRefresh, known: Set(known.map(KnownTarget.init)))
         guard assignment.isRefresh else { return nil }
         refreshes[assignment.file, default: []].append(now)
         refreshes[assignment.file]?.removeAll { $0 + 1_000_000_000 < now }

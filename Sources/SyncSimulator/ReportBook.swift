@@ -51,16 +51,14 @@ extension SimulatedCluster {
             !handout.isRefresh, let entry = ledger.entries[handout.sequence], entry.end == nil
         else { return }
         let isVisible = handout.targets.allSatisfy { outcome.targets[$0.url] == .visible }
-        let attached = disk.projects[handout.file.project]?.targets.filter(\.isAttached) ?? []
-        // Attached, detached or filled anew since: the end waits for another turn.
-        let isSame = handout.attached == Set(attached.map(\.url))
+        let known = disk.projects[handout.file.project]?.targets ?? []
+        // Attached, detached or filled anew since, if only for a moment: the end waits for another
+        // turn.
+        let isSame = handout.known == Set(known.map(ActionBook.KnownTarget.init))
         let isAll =
             isSame
-            && attached.allSatisfy { target in
-                !target.needsRefresh
-                    && handout.targets.contains {
-                        $0.url == target.url && $0.generation == target.generation
-                    }
+            && known.filter(\.isAttached).allSatisfy { target in
+                !target.needsRefresh && handout.targets.contains { $0.url == target.url }
             }
         if isVisible, isAll {
             violate(

@@ -89,8 +89,7 @@ extension SimulatedCluster {
             for target in assignment.targets { noteRate(of: target.url) }
             let targets = disk.projects[assignment.file.project]?.targets ?? []
             let flaw = actions.handOver(
-                assignment, to: stamp.incarnation, at: agenda.now,
-                attached: Set(targets.filter(\.isAttached).map(\.url)))
+                assignment, to: stamp.incarnation, at: agenda.now, known: targets)
             if let flaw {
                 violate(.bounded, flaw)
             }
