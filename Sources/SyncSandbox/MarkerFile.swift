@@ -20,6 +20,7 @@ enum MarkerFile {
         let bootID: String
         /// ``DirectoryDescriptor/birth()`` of the sandbox.
         let directory: String?
+        let mark: String?
     }
 
     /// The marker; nil when there is none.
@@ -45,7 +46,7 @@ enum MarkerFile {
         return SandboxMarker(
             journal: journal, project: project,
             generation: fields.directory == birth ? fields.generation : 0,
-            bootID: fields.bootID)
+            bootID: fields.bootID, mark: fields.mark ?? SandboxMarker.noMark)
     }
 
     /// Writes it beside, durable, then renames it into place.
@@ -55,7 +56,8 @@ enum MarkerFile {
     ) throws(SandboxError) {
         let fields = Fields(
             journal: "\(marker.journal)", project: marker.project.text,
-            generation: marker.generation, bootID: marker.bootID, directory: birth)
+            generation: marker.generation, bootID: marker.bootID, directory: birth,
+            mark: marker.mark)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         guard let data = try? encoder.encode(fields) else {

@@ -33,7 +33,7 @@ extension SimulatedCluster {
             switch report {
             case .outcome(let outcome): checkAcknowledged(outcome)
             case .target(let report):
-                guard report.finding == .marked, let target = record(of: report.url),
+                guard case .marked = report.finding, let target = record(of: report.url),
                     target.isAttached, target.generation == report.generation
                 else { continue }
                 if !target.isMarked {
@@ -58,7 +58,10 @@ extension SimulatedCluster {
         let isAll =
             isSame
             && known.filter(\.isAttached).allSatisfy { target in
-                !target.needsRefresh && handout.targets.contains { $0.url == target.url }
+                !target.needsRefresh
+                    && handout.targets.contains {
+                        $0.url == target.url && $0.generation == target.generation
+                    }
             }
         if isVisible, isAll {
             violate(

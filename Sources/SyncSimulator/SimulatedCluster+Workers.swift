@@ -220,27 +220,33 @@ extension SimulatedCluster {
                 end(.success(finding))
                 return
             }
-            let mustMark =
-                found != preparation.marker && (!preparation.target.isMarked || found == nil)
+            let isThere = found?.says(preparation.marker) ?? false
+            guard !isThere, !preparation.target.isMarked || found == nil else {
+                revokeAndEnter(preparation, as: found?.mark, process, end)
+                return
+            }
+            guard isLeased(process, preparation.stage) else {
+                end(.failure(.leaseOver))
+                return
+            }
+            // What hangs from here on is done in any case.
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
-                if mustMark {
-                    if let refusal = refusal(of: preparation, process) {
-                        end(.failure(refusal))
-                        return
-                    }
-                    let known = record(of: url)
-                    let isFirst =
-                        known?.generation == preparation.marker.generation
-                        && known?.isMarked == false
-                    withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
-                }
-                revokeAndEnter(preparation, process, end)
+                mark(preparation)
+                revokeAndEnter(preparation, as: preparation.marker.mark, process, end)
             }
         }
     }
 
+    private func mark(_ preparation: Preparation) {
+        let url = preparation.target.url
+        let known = record(of: url)
+        let isFirst =
+            known?.generation == preparation.marker.generation && known?.isMarked == false
+        withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
+    }
+
     private func revokeAndEnter(
-        _ preparation: Preparation, _ process: WorkerProcess,
+        _ preparation: Preparation, as mark: String?, _ process: WorkerProcess,
         _ end: @escaping (Result<TargetFinding, SandboxError>) -> Void
     ) {
         let target = preparation.target
@@ -254,7 +260,7 @@ extension SimulatedCluster {
             }
             step(target.url, process, else: { end(.failure($0)) }) { [unowned self] in
                 let isIn = withSandbox(target.url) { $0.enter(preparation.stage) }
-                end(isIn ? .success(.marked) : .failure(SimulatedSandbox.revoked))
+                end(isIn ? .success(.marked(as: mark)) : .failure(SimulatedSandbox.revoked))
             }
         }
     }
@@ -284,7 +290,8 @@ extension SimulatedCluster {
         }
         step(target.url, process, else: { end(.failure($0)) }) { [unowned self] in
             let found = withSandbox(target.url) { $0.marker }
-            end(.success(finding(found, at: target, wanted: wanted) ?? .well))
+            let mark = found?.mark(in: wanted)
+            end(.success(finding(found, at: target, wanted: wanted) ?? .well(as: mark)))
         }
     }
 
@@ -299,11 +306,6 @@ extension SimulatedCluster {
     private func isLeased(_ process: WorkerProcess, _ stage: StageName) -> Bool {
         process.lease.incarnation == stage.incarnation
             && process.clock.reading(at: agenda.now) < process.lease.until
-    }
-
-    private func refusal(of preparation: Preparation, _ process: WorkerProcess) -> SandboxError? {
-        if process.clock.reading(at: agenda.now) >= preparation.marksUntil { return .givenUp }
-        return isLeased(process, preparation.stage) ? nil : .leaseOver
     }
 
     /// A write as the shell makes it: the lease is looked at once more, then it begins.

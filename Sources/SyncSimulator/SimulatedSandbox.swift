@@ -60,7 +60,7 @@ struct SimulatedSandbox {
     ///   then nothing counts yet as written in it, and all is written after this. After an adoption
     ///   it may be one with a lower number.
     mutating func mark(_ marker: SandboxMarker, isFirst: Bool) {
-        if let old = self.marker, old.generation != marker.generation || old != marker {
+        if let old = self.marker, !old.says(marker) {
             image = (files, old, stages)
         }
         self.marker = marker

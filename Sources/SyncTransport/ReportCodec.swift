@@ -81,7 +81,7 @@ enum ReportCodec {
 
     private static func encode(_ finding: TargetFinding) -> [String] {
         switch finding {
-        case .marked: ["marked"]
+        case .marked(let mark): ["marked"] + (mark.map { [flat($0)] } ?? [])
         case .revoked(let incarnations): ["revoked"] + incarnations.map(\.description)
         case .othersRevoked: ["others-revoked"]
         case .settled(let path): ["settled", path.text]
@@ -89,7 +89,7 @@ enum ReportCodec {
         case .rolledBack: ["rolled-back"]
         case .rebooted: ["rebooted"]
         case .taken(let owner): ["taken", flat(owner)]
-        case .well: ["well"]
+        case .well(let mark): ["well"] + (mark.map { [flat($0)] } ?? [])
         case .failed(let failure): ["failed"] + encode(failure)
         }
     }
@@ -179,7 +179,7 @@ enum ReportCodec {
 
     private static func finding(from lines: inout Lines) -> TargetFinding? {
         switch lines.next() {
-        case "marked": return .marked
+        case "marked": return .marked(as: lines.next())
         case "revoked":
             var incarnations: [Incarnation] = []
             while let text = lines.next() {
@@ -195,7 +195,7 @@ enum ReportCodec {
         case "rolled-back": return .rolledBack
         case "rebooted": return .rebooted
         case "taken": return lines.next().map { .taken(by: $0) }
-        case "well": return .well
+        case "well": return .well(as: lines.next())
         case "failed":
             guard let name = lines.next() else { return nil }
             return failure(name, from: &lines).map { .failed($0) }

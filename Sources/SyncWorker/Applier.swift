@@ -72,9 +72,9 @@ struct Applier: Sendable {
     /// Debts are paid before the stage is entered, so that a worker that dies in between has not
     /// written next to a zombie.
     ///
-    /// - Parameter refusal: Asked right before the marker is written: no stage fences that.
+    /// - Parameter isLeased: Asked right before the marker is written: no stage fences that.
     func prepare(
-        _ preparation: Preparation, refusal: () -> SandboxError?
+        _ preparation: Preparation, isLeased: () -> Bool
     ) async -> Result<TargetFinding, SandboxError> {
         let target = preparation.target
         do throws(SandboxError) {
@@ -84,9 +84,11 @@ struct Applier: Sendable {
             if let finding = try await finding(marker, for: target, wanted: wanted) {
                 return .success(finding)
             }
-            if marker != wanted, !target.isMarked || marker == nil {
-                if let refusal = refusal() { throw refusal }
+            var standing = marker
+            if !(marker?.says(wanted) ?? false), !target.isMarked || marker == nil {
+                guard isLeased() else { throw .leaseOver }
                 try await writer.mark(wanted)
+                standing = wanted
             }
             if !target.debts.isEmpty || target.revokesOthers {
                 let stages = target.debts.map {
@@ -96,7 +98,7 @@ struct Applier: Sendable {
                     stages, others: target.revokesOthers, keeping: preparation.stage)
             }
             try await writer.enter(preparation.stage)
-            return .success(.marked)
+            return .success(.marked(as: standing?.mark))
         } catch {
             return .failure(error)
         }
@@ -113,7 +115,7 @@ struct Applier: Sendable {
                 return .success(finding)
             }
             if target.isTriedByWriting, target.isMarked { try await writer.tryWriting() }
-            return .success(.well)
+            return .success(.well(as: marker?.mark(in: wanted)))
         } catch {
             return .failure(error)
         }

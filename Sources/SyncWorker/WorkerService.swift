@@ -146,12 +146,6 @@ package struct WorkerService: Service {
         func isLeased(_ stage: StageName) -> Bool {
             lease.isValid(for: stage.incarnation, at: clock.now)
         }
-
-        /// Why a sandbox is not marked any more; nil when it is.
-        func refusal(of preparation: Preparation) -> SandboxError? {
-            if clock.now >= preparation.marksUntil { return .givenUp }
-            return isLeased(preparation.stage) ? nil : .leaseOver
-        }
     }
 
     private func carryOut(
@@ -183,7 +177,7 @@ package struct WorkerService: Service {
         case .read(let assignment):
             await worker.read(assignment.id, applier.read(assignment.file))
         case .prepare(let preparation):
-            let result = await applier.prepare(preparation) { desk.refusal(of: preparation) }
+            let result = await applier.prepare(preparation) { desk.isLeased(preparation.stage) }
             await worker.prepared(preparation, result)
         case .probe(let target, _):
             guard let marker = await worker.marker(for: target) else { return }

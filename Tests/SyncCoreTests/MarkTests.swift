@@ -42,11 +42,26 @@ import Testing
     }
 
     // Seed 9554406: the marker hid that the sandbox had been wiped.
-    @Test func `a first touch that was given up does not mark a sandbox that was wiped`() throws {
+    @Test func `a marker that comes late does not hide that a sandbox was wiped`() throws {
         let (cluster, hanging) = try halfReady()
         cluster.sandboxes[target]?.wipe()
         hanging.isHeld = { _ in false }
         cluster.settle()
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.journal.events.contains { $0.kind == .refreshing && $0.code == "blank" })
+        expectWhole(cluster)
+    }
+
+    @Test func `a marker that nobody told of is found by a probe`() throws {
+        let (cluster, hanging) = try halfReady()
+        hanging.isHeld = { _ in false }
+        cluster.settle()
+        cluster.advance(by: .seconds(60))
+        expectWhole(cluster)
+        var marker = try #require(cluster.sandboxes[target]?.marker)
+        marker.mark = "somebody who died"
+        cluster.sandboxes[target]?.wipe()
+        cluster.sandboxes[target]?.marker = marker
         cluster.advance(by: .seconds(60))
         #expect(cluster.journal.events.contains { $0.kind == .refreshing && $0.code == "blank" })
         expectWhole(cluster)

@@ -314,7 +314,7 @@ package final class MachineCluster {
             node.machine.read(assignment.id, .success(store.newest(assignment.file)), at: now)
         case .prepare(let preparation):
             let result = sandboxes[preparation.target.url, default: SandboxModel()]
-                .prepare(preparation, former: store.formerJournals, at: now)
+                .prepare(preparation, former: store.formerJournals)
             node.machine.prepared(preparation, result, at: now)
         case .write(_, let target, _, _) where node.hangingTargets.contains(target):
             node.hungWrites.append(step)
@@ -326,13 +326,13 @@ package final class MachineCluster {
             if let failure = sandbox.failure {
                 node.machine.probed(target, .failure(failure), at: now)
             } else {
+                let wanted = SandboxMarker(
+                    journal: journal.snapshot.header.journal, project: target.project,
+                    generation: target.generation, bootID: node.machine.bootID)
                 let finding = target.finding(
-                    sandbox.marker,
-                    wanted: SandboxMarker(
-                        journal: journal.snapshot.header.journal, project: target.project,
-                        generation: target.generation, bootID: node.machine.bootID),
-                    former: store.formerJournals, isSynced: false)
-                node.machine.probed(target, .success(finding ?? .well), at: now)
+                    sandbox.marker, wanted: wanted, former: store.formerJournals, isSynced: false)
+                let mark = sandbox.marker?.mark(in: wanted)
+                node.machine.probed(target, .success(finding ?? .well(as: mark)), at: now)
             }
         case .list(let question, let epoch):
             if store.isAway {

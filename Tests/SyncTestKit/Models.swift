@@ -155,16 +155,13 @@ package struct SandboxModel {
 
     /// - Parameter former: Former journals of the store.
     package mutating func prepare(
-        _ preparation: Preparation, former: [JournalID], at now: Instant
+        _ preparation: Preparation, former: [JournalID]
     ) -> Result<TargetFinding, SandboxError> {
         if let failure { return .failure(failure) }
         let finding = preparation.target.finding(
             marker, wanted: preparation.marker, former: former, isSynced: false)
         if let finding { return .success(finding) }
-        if marker != preparation.marker, now >= preparation.marksUntil {
-            return .failure(.givenUp)
-        }
-        marker = preparation.marker
+        if !(marker?.says(preparation.marker) ?? false) { marker = preparation.marker }
         for debt in preparation.target.debts {
             revoke(StageName(incarnation: debt, generation: preparation.target.generation))
         }
@@ -176,7 +173,7 @@ package struct SandboxModel {
                 SandboxError(.worker, code: SandboxError.revokedCode, "This stage is revoked."))
         }
         stages.insert(preparation.stage)
-        return .success(.marked)
+        return .success(.marked(as: marker?.mark))
     }
 
     private mutating func revoke(_ stage: StageName) {

@@ -257,7 +257,7 @@ package enum SandboxConformance {
             for generation in [1, 2] as [UInt64] {
                 let marker = SandboxMarker(
                     journal: JournalID(bits: .max), project: name, generation: generation,
-                    bootID: "b\"oot")
+                    bootID: "b\"oot", mark: "000000000000e001-1/\(generation)")
                 try await writer.mark(marker)
                 guard try await harness.open().marker() == marker else {
                     throw SandboxComplaint("another marker was read than was written")

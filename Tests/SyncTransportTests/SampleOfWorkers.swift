@@ -35,7 +35,7 @@ extension Sample {
 
     mutating func finding() -> TargetFinding {
         switch index(10) {
-        case 0: .marked
+        case 0: .marked(as: maybe { $0.sentence() })
         case 1: .revoked(many(3) { $0.incarnation() })
         case 2: .othersRevoked
         case 3: .settled(path())
@@ -43,7 +43,7 @@ extension Sample {
         case 5: .rolledBack
         case 6: .rebooted
         case 7: .taken(by: sentence())
-        case 8: .well
+        case 8: .well(as: maybe { $0.sentence() })
         default: .failed(failure())
         }
     }

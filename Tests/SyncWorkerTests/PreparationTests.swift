@@ -7,42 +7,47 @@ import Testing
 /// What the shell does at a sandbox before the first write there.
 @Suite struct PreparationTests {
     private let pool = RecordingProvider.Pool()
-    private let target = AssignedTarget(
-        url: TargetURL(defaultOf: MachineCluster.project), project: MachineCluster.project,
-        generation: 1, isMarked: false, revokesOthers: false, debts: [])
-    private let marker = SandboxMarker(
-        journal: JournalID(bits: 1), project: MachineCluster.project, generation: 1, bootID: "boot")
+    private let url = TargetURL(defaultOf: MachineCluster.project)
 
     private func prepare(
-        refusal: () -> SandboxError?
+        _ mark: String, isMarked: Bool = false, isLeased: Bool = true
     ) async -> Result<TargetFinding, SandboxError> {
         let applier = Applier(
             store: InMemoryStore(), sandboxes: RecordingProvider(pool: pool), isLocalSynced: false)
+        let target = AssignedTarget(
+            url: url, project: MachineCluster.project, generation: 1, isMarked: isMarked,
+            revokesOthers: false, debts: [])
         let stage = StageName(
             incarnation: Incarnation(epoch: Epoch(bits: 1), count: 1), generation: 1)
-        let preparation = Preparation(
-            target: target, marker: marker, stage: stage,
-            marksUntil: Instant(nanoseconds: 1_000))
-        return await applier.prepare(preparation, refusal: refusal)
+        let preparation = Preparation(target: target, marker: marker(mark), stage: stage)
+        return await applier.prepare(preparation) { isLeased }
+    }
+
+    private func marker(_ mark: String) -> SandboxMarker {
+        SandboxMarker(
+            journal: JournalID(bits: 1), project: MachineCluster.project, generation: 1,
+            bootID: "boot", mark: mark)
     }
 
     @Test func `a sandbox that nobody has marked is marked and entered`() async throws {
-        #expect(try await prepare { nil }.get() == .marked)
-        #expect(try await pool.sandbox(target.url).writer().marker() == marker)
+        #expect(try await prepare("a").get() == .marked(as: "a"))
+        #expect(try await pool.sandbox(url).writer().marker() == marker("a"))
     }
 
-    @Test(arguments: [SandboxError.givenUp, .leaseOver])
-    func `a sandbox is not marked by a worker that may not`(refusal: SandboxError) async {
-        guard case .failure(let error) = await prepare(refusal: { refusal }) else {
+    @Test func `a sandbox is not marked without a lease`() async {
+        guard case .failure(let error) = await prepare("a", isLeased: false) else {
             Issue.record("it was marked")
             return
         }
-        #expect(error.code == refusal.code)
-        #expect(pool.sandbox(target.url).calls == [.marker])
+        #expect(error.code == SandboxError.leaseOver.code)
+        #expect(pool.sandbox(url).calls == [.marker])
     }
 
-    @Test func `what another worker has marked is made ready without being asked`() async throws {
-        _ = await prepare { nil }
-        #expect(try await prepare { .givenUp }.get() == .marked)
+    @Test(arguments: [true, false])
+    func `the marker that another worker wrote is told and left`(isMarked: Bool) async throws {
+        _ = await prepare("a")
+        let finding = try await prepare("b", isMarked: isMarked, isLeased: false).get()
+        #expect(finding == .marked(as: "a"))
+        #expect(try await pool.sandbox(url).writer().marker() == marker("a"))
     }
 }

@@ -178,6 +178,9 @@ package struct TargetBoard: Sendable {
 
 /// Reading the markers of targets that are well: one worker each, now and then.
 struct MarkerChecks: Sendable {
+    /// Markers that were seen, of the present filling or a former one.
+    private var marks: [TargetURL: FillingMark] = [:]
+
     struct Check: Sendable {
         var dueAt: Instant
         /// Who was asked and has not answered.
@@ -200,7 +203,16 @@ struct MarkerChecks: Sendable {
     }
 
     /// Forgets a target.
-    mutating func remove(_ target: TargetURL) { checks[target] = nil }
+    mutating func remove(_ target: TargetURL) {
+        checks[target] = nil
+        marks[target] = nil
+    }
+
+    /// The marker that was seen first in a target's filling.
+    func mark(of target: TargetURL) -> FillingMark? { marks[target] }
+
+    /// Notes the marker that was seen first in a filling.
+    mutating func note(_ mark: FillingMark) { marks[mark.target] = mark }
 
     /// Targets whose marker is to be read now; whoever has not answered the last time is avoided.
     mutating func due(at now: Instant, every interval: Duration) -> [TargetURL] {
@@ -244,4 +256,17 @@ struct MarkerChecks: Sendable {
     }
 
     var nextDeadline: Instant? { checks.values.lazy.map(\.dueAt).min() }
+}
+
+/// Which marker stands in a target's filling.
+struct FillingMark: Sendable {
+    let target: TargetURL
+    let generation: UInt64
+    /// ``SandboxMarker/mark``.
+    let mark: String
+
+    /// Whether another one is about the same filling.
+    func isSameFilling(as other: FillingMark) -> Bool {
+        target == other.target && generation == other.generation
+    }
 }

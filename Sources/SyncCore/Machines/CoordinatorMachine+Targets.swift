@@ -137,6 +137,10 @@ extension CoordinatorMachine {
             record.targets[place].generation == report.generation, record.targets[place].isAttached
         else { return }
         turn.verified.append(report.url)
+        if let mark = report.finding.mark, isAnother(mark, than: record.targets[place], in: &turn) {
+            stageRefill(of: record, place, because: .blank, in: &turn)
+            return
+        }
         var isChanged = false
         switch report.finding {
         case .marked:
@@ -151,12 +155,7 @@ extension CoordinatorMachine {
             record.targets[place].revokesOthers = false
         case .settled: break
         case .blank, .rolledBack, .rebooted:
-            refill(&record.targets[place])
-            turn.projects[project] = record
-            stageBack(report.url, of: project, in: &turn)
-            turn.fill(
-                report.url, of: project, code: report.finding.code,
-                reason: report.finding.sentence)
+            stageRefill(of: record, place, because: report.finding, in: &turn)
         case .taken(let owner):
             let cause = Failure(
                 .target, code: TargetCode.taken,
@@ -176,6 +175,32 @@ extension CoordinatorMachine {
             // Cases that stage more of the record have written it themselves.
             turn.projects[project] = record
         }
+    }
+
+    /// Whether a filling's marker is not the one that was seen before; the first one is noted.
+    ///
+    /// Then it was wiped in between, and a worker that did not know that others had marked it, and
+    /// written there, has marked it once more.
+    private func isAnother(
+        _ mark: String, than target: TargetRecord, in turn: inout Turn
+    ) -> Bool {
+        let seen = FillingMark(target: target.url, generation: target.generation, mark: mark)
+        let known = turn.marks.last { $0.isSameFilling(as: seen) } ?? markers.mark(of: target.url)
+        if let known, known.isSameFilling(as: seen) { return known.mark != mark }
+        turn.marks.append(seen)
+        return false
+    }
+
+    /// Stages a new filling because of what a worker found in the present one.
+    private mutating func stageRefill(
+        of record: ProjectRecord, _ place: Int, because finding: TargetFinding, in turn: inout Turn
+    ) {
+        var record = record
+        let target = record.targets[place].url
+        refill(&record.targets[place])
+        turn.projects[record.name] = record
+        stageBack(target, of: record.name, in: &turn)
+        turn.fill(target, of: record.name, code: finding.code, reason: finding.sentence)
     }
 
     /// Stages that a target answers again; told once.
@@ -198,6 +223,15 @@ extension CoordinatorMachine {
 }
 
 extension TargetFinding {
+    /// Which marker of the present filling was seen.
+    var mark: String? {
+        switch self {
+        case .marked(let mark), .well(let mark): mark
+        case .revoked, .othersRevoked, .settled, .blank, .rolledBack, .rebooted, .taken, .failed:
+            nil
+        }
+    }
+
     /// Whether the target answered, whatever it said.
     var isSignOfLife: Bool {
         switch self {

@@ -320,6 +320,7 @@ extension CoordinatorMachine {
         noteFlushes(done, at: now)
         for page in done.pages { note(page, at: now) }
         for target in done.verified { noteVerified(target) }
+        for mark in done.marks { markers.note(mark) }
         for target in done.refreshed {
             refills[target] = nil
             visibleAt[target] = done.time

@@ -79,20 +79,12 @@ package struct Preparation: Sendable {
     package let marker: SandboxMarker
     /// The stage to enter.
     package let stage: StageName
-    /// When the worker gives it up: no marker is written from then on.
-    ///
-    /// By then another worker may have marked the sandbox and written there, and one that was wiped
-    /// since must stay blank.
-    package let marksUntil: Instant
 
     /// Describes a preparation.
-    package init(
-        target: AssignedTarget, marker: SandboxMarker, stage: StageName, marksUntil: Instant
-    ) {
+    package init(target: AssignedTarget, marker: SandboxMarker, stage: StageName) {
         self.target = target
         self.marker = marker
         self.stage = stage
-        self.marksUntil = marksUntil
     }
 }
 

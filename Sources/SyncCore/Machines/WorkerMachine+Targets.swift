@@ -50,7 +50,7 @@ extension WorkerMachine {
         }
         guard var place = places[url], place.generation == target.generation else {
             let over = places[url]?.waiting ?? []
-            prepare(target, for: id, as: stamp, at: now)
+            prepare(target, for: id, as: stamp)
             for id in over { fail(id, url, Self.fillingOver) }
             return
         }
@@ -60,7 +60,7 @@ extension WorkerMachine {
         } else if !place.isReady || !place.revoked.isSuperset(of: target.debts)
             || (target.revokesOthers && !place.othersRevoked)
         {
-            prepare(target, for: id, as: stamp, at: now)
+            prepare(target, for: id, as: stamp)
         } else if isOvertaking(edit.path, at: url) {
             behind[url, default: []].append(id)
         } else {
@@ -83,7 +83,7 @@ extension WorkerMachine {
         "The sandbox is filled anew since; the file is written into the new filling.")
 
     private mutating func prepare(
-        _ target: AssignedTarget, for id: AssignmentID, as stamp: WorkerStamp, at now: Instant
+        _ target: AssignedTarget, for id: AssignmentID, as stamp: WorkerStamp
     ) {
         guard let journal else { return }
         var place = Place(generation: target.generation)
@@ -93,16 +93,17 @@ extension WorkerMachine {
         }
         place.waiting = [id]
         places[target.url] = place
+        preparationCount += 1
         directives.append(
             .prepare(
                 Preparation(
                     target: target,
                     marker: SandboxMarker(
                         journal: journal, project: target.project, generation: target.generation,
-                        bootID: settings.bootID),
+                        bootID: settings.bootID,
+                        mark: "\(stamp.incarnation)/\(preparationCount)"),
                     stage: StageName(
-                        incarnation: stamp.incarnation, generation: target.generation),
-                    marksUntil: now + settings.attemptDeadline)))
+                        incarnation: stamp.incarnation, generation: target.generation))))
     }
 
     /// Takes the result of making a target ready.
@@ -114,14 +115,15 @@ extension WorkerMachine {
             var place = places[target.url], place.generation == target.generation
         else { return }
         place.isPreparing = false
-        let waiting = place.waiting
+        // What hangs behind a write of a former incarnation stays stuck.
+        let waiting = place.waiting.filter { jobs[$0]?.results[target.url] == nil }
         place.waiting = []
-        if case .success(.marked) = result {
+        if case .success(.marked(let mark)) = result {
             place.isReady = true
             place.revoked.formUnion(target.debts)
             place.othersRevoked = place.othersRevoked || target.revokesOthers
             places[target.url] = place
-            tellReady(target)
+            tellReady(target, mark)
             for id in waiting { toWrite.append((id, target.url)) }
             return
         }
@@ -147,8 +149,8 @@ extension WorkerMachine {
         return SandboxError(.target, code: error.code, error.message)
     }
 
-    private mutating func tellReady(_ target: AssignedTarget) {
-        if !target.isMarked { report(.marked, at: target) }
+    private mutating func tellReady(_ target: AssignedTarget, _ mark: String?) {
+        report(.marked(as: mark), at: target)
         if !target.debts.isEmpty { report(.revoked(target.debts), at: target) }
         if target.revokesOthers { report(.othersRevoked, at: target) }
     }

@@ -79,6 +79,8 @@ package struct WorkerMachine: Sendable {
     /// How many of them hang, or belong to a former incarnation.
     var orphans: [TargetURL: Int] = [:]
     var deadlines = Deadlines()
+    /// Sandboxes made ready so far: no two of their markers are the same.
+    var preparationCount: UInt64 = 0
     /// Writes reported as stuck and not yet as settled.
     var stuckWrites: [WriteStep: StuckWrite] = [:]
     /// Writes that wait for one that hangs.

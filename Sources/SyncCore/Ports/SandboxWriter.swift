@@ -26,13 +26,37 @@ package struct SandboxMarker: Sendable, Equatable {
     /// Boot id of the machine that wrote it; a sandbox that is not fsynced is doubted after another
     /// boot.
     package var bootID: String
+    /// One line that tells it from every other marker, also of the same filling.
+    ///
+    /// A worker whose first touch of a sandbox hangs may mark it long after another one has. If it
+    /// was wiped in between, this alone tells that what the other one wrote is gone.
+    package var mark: String
+
+    /// The mark of a marker that was written by a version that gave it none.
+    package static let noMark = "none"
 
     /// Describes a marker.
-    package init(journal: JournalID, project: ProjectName, generation: UInt64, bootID: String) {
+    package init(
+        journal: JournalID, project: ProjectName, generation: UInt64, bootID: String,
+        mark: String = noMark
+    ) {
         self.journal = journal
         self.project = project
         self.generation = generation
         self.bootID = bootID
+        self.mark = mark
+    }
+
+    /// Which one it is, if it is about the same filling as another one.
+    package func mark(in other: SandboxMarker) -> String? {
+        journal == other.journal && generation == other.generation ? mark : nil
+    }
+
+    /// Whether it says the same as another one, whoever has written it.
+    package func says(_ other: SandboxMarker) -> Bool {
+        var other = other
+        other.mark = mark
+        return self == other
     }
 }
 
@@ -137,12 +161,6 @@ package struct SandboxError: Error, Sendable {
     /// A write that would have begun after the lease had run out: it is not made.
     package static let leaseOver = SandboxError(
         .worker, code: "lease-over", "The worker's lease ran out before the write began.")
-
-    /// A marker that would have been written after the worker had given that up.
-    package static let givenUp = SandboxError(
-        .target, code: "timeout",
-        "The sandbox did not become ready in time, and was not marked any more; look whether its "
-            + "file system hangs. Its edits wait.")
 
     /// Code of a `worker` failure: this incarnation was revoked here and must register anew.
     package static let revokedCode = "revoked"

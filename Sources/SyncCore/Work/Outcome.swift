@@ -72,8 +72,8 @@ package struct Outcome: Sendable, Equatable {
 
 /// What a worker found or did at a target as a whole.
 package enum TargetFinding: Sendable, Equatable {
-    /// The marker of this generation was written or is there.
-    case marked
+    /// The marker of this generation was written or is there, and which one it is.
+    case marked(as: String?)
     /// These incarnations are revoked there.
     case revoked([Incarnation])
     /// Every other stage is revoked there.
@@ -88,8 +88,8 @@ package enum TargetFinding: Sendable, Equatable {
     case rebooted
     /// It belongs to another project or another journal.
     case taken(by: String)
-    /// It answers (a probe's result).
-    case well
+    /// It answers (a probe's result), and which marker of this generation is there.
+    case well(as: String?)
     /// It does not.
     case failed(Failure)
 }

@@ -12,6 +12,7 @@ enum E2BMarker {
         let generation: UInt64
         let bootID: String
         let sandbox: String
+        let mark: String?
     }
 
     /// Reads a marker; one that makes no sense is a failure, not a blank sandbox.
@@ -28,14 +29,16 @@ enum E2BMarker {
         }
         return SandboxMarker(
             journal: journal, project: project,
-            generation: fields.sandbox == sandbox ? fields.generation : 0, bootID: fields.bootID)
+            generation: fields.sandbox == sandbox ? fields.generation : 0, bootID: fields.bootID,
+            mark: fields.mark ?? SandboxMarker.noMark)
     }
 
     /// The marker's bytes.
     static func bytes(of marker: SandboxMarker, in sandbox: String) -> [UInt8] {
         let fields = Fields(
             journal: "\(marker.journal)", project: marker.project.text,
-            generation: marker.generation, bootID: marker.bootID, sandbox: sandbox)
+            generation: marker.generation, bootID: marker.bootID, sandbox: sandbox,
+            mark: marker.mark)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
         guard let data = try? encoder.encode(fields) else {
