@@ -92,7 +92,9 @@ private struct NullWriter: SandboxWriter {
 
     func tryWriting() async throws(SandboxError) { try await real.tryWriting() }
 
-    func mark(_ marker: SandboxMarker) async throws(SandboxError) { try await real.mark(marker) }
+    func mark(_ marker: SandboxMarker) async throws(SandboxError) -> SandboxMarker {
+        try await real.mark(marker)
+    }
 
     func enter(_ stage: StageName) async throws(SandboxError) { try await real.enter(stage) }
 

@@ -51,7 +51,7 @@ package final class LocalDirectoryWriter: SandboxWriter {
     }
 
     /// Writes the marker.
-    package func mark(_ marker: SandboxMarker) async throws(SandboxError) {
+    package func mark(_ marker: SandboxMarker) async throws(SandboxError) -> SandboxMarker {
         try await pool.run(for: name.text) { () throws(SandboxError) in
             try self.writeMarker(marker)
         }
@@ -169,7 +169,7 @@ package final class LocalDirectoryWriter: SandboxWriter {
         return try MarkerFile.read(in: housekeeping, born: birth, of: name)
     }
 
-    private func writeMarker(_ marker: SandboxMarker) throws(SandboxError) {
+    private func writeMarker(_ marker: SandboxMarker) throws(SandboxError) -> SandboxMarker {
         let root = try root.open()
         let sandbox = try madeSandbox(in: root)
         let housekeeping: DirectoryDescriptor
@@ -180,13 +180,15 @@ package final class LocalDirectoryWriter: SandboxWriter {
         } catch {
             throw error.failure("make '\(EditPath.reserved)' of", .place("sandbox '\(name)'"))
         }
-        try MarkerFile.write(marker, in: housekeeping, born: birth, of: name)
+        let standing = try MarkerFile.write(
+            marker, in: housekeeping, born: birth, of: name, isSynced: isSynced)
         do throws(Errno) {
             try sandbox.sync()
             try root.sync()
         } catch {
             throw error.failure("sync", .place("sandbox '\(name)'"))
         }
+        return standing
     }
 
     private func madeSandbox(

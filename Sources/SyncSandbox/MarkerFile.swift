@@ -49,11 +49,14 @@ enum MarkerFile {
             bootID: fields.bootID, mark: fields.mark ?? SandboxMarker.noMark)
     }
 
-    /// Writes it beside, durable, then renames it into place.
+    /// Writes it beside, durable, then renames it into place, unless one of the same filling stands
+    /// there by then.
+    ///
+    /// - Returns: The one that stands there.
     static func write(
         _ marker: SandboxMarker, in housekeeping: borrowing DirectoryDescriptor,
-        born birth: String, of sandbox: Name
-    ) throws(SandboxError) {
+        born birth: String, of sandbox: Name, isSynced: Bool
+    ) throws(SandboxError) -> SandboxMarker {
         let fields = Fields(
             journal: "\(marker.journal)", project: marker.project.text,
             generation: marker.generation, bootID: marker.bootID, directory: birth,
@@ -67,9 +70,26 @@ enum MarkerFile {
         do throws(Errno) {
             try write([UInt8](data), in: housekeeping, draft: draft)
         } catch {
-            try? housekeeping.removeFile(draft)
-            throw error.failure("write", .place("the marker of sandbox '\(sandbox)'"))
+            throw failure(error, draft, in: housekeeping, of: sandbox)
         }
+        let standing: SandboxMarker?
+        do throws(SandboxError) {
+            standing = try read(in: housekeeping, born: birth, of: sandbox)
+        } catch {
+            try? housekeeping.removeFile(draft)
+            throw error
+        }
+        if let standing, standing.standsFor(marker, isSynced: isSynced) {
+            try? housekeeping.removeFile(draft)
+            return standing
+        }
+        do throws(Errno) {
+            try housekeeping.rename(draft, into: housekeeping, as: name)
+            try housekeeping.sync()
+        } catch {
+            throw failure(error, draft, in: housekeeping, of: sandbox)
+        }
+        return marker
     }
 
     private static func write(
@@ -79,8 +99,14 @@ enum MarkerFile {
         try file.writeAll(bytes)
         try file.sync()
         try file.close()
-        try housekeeping.rename(draft, into: housekeeping, as: name)
-        try housekeeping.sync()
+    }
+
+    private static func failure(
+        _ error: Errno, _ draft: String, in housekeeping: borrowing DirectoryDescriptor,
+        of sandbox: Name
+    ) -> SandboxError {
+        try? housekeeping.removeFile(draft)
+        return error.failure("write", .place("the marker of sandbox '\(sandbox)'"))
     }
 
     private static func unreadable(_ sandbox: Name) -> SandboxError {

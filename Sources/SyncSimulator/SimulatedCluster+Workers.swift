@@ -220,8 +220,9 @@ extension SimulatedCluster {
                 end(.success(finding))
                 return
             }
-            let isThere = found?.says(preparation.marker) ?? false
-            guard !isThere, !preparation.target.isMarked || found == nil else {
+            let isSynced = url.scheme != "local"
+            let isThere = found?.standsFor(preparation.marker, isSynced: isSynced) ?? false
+            guard !preparation.target.isMarked, !isThere else {
                 revokeAndEnter(preparation, as: found?.mark, process, end)
                 return
             }
@@ -229,20 +230,20 @@ extension SimulatedCluster {
                 end(.failure(.leaseOver))
                 return
             }
-            // What hangs from here on is done in any case.
+            // What hangs from here on is done in any case, unless another one has marked it.
             step(url, process, else: { end(.failure($0)) }) { [unowned self] in
-                mark(preparation)
-                revokeAndEnter(preparation, as: preparation.marker.mark, process, end)
+                let standing = mark(preparation)
+                revokeAndEnter(preparation, as: standing.mark, process, end)
             }
         }
     }
 
-    private func mark(_ preparation: Preparation) {
+    private func mark(_ preparation: Preparation) -> SandboxMarker {
         let url = preparation.target.url
         let known = record(of: url)
         let isFirst =
             known?.generation == preparation.marker.generation && known?.isMarked == false
-        withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
+        return withSandbox(url) { $0.mark(preparation.marker, isFirst: isFirst) }
     }
 
     private func revokeAndEnter(

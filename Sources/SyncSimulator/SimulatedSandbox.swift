@@ -59,8 +59,10 @@ struct SimulatedSandbox {
     /// - Parameter isFirst: Whether the journal knows this filling and does not know it as marked:
     ///   then nothing counts yet as written in it, and all is written after this. After an adoption
     ///   it may be one with a lower number.
-    mutating func mark(_ marker: SandboxMarker, isFirst: Bool) {
-        if let old = self.marker, !old.says(marker) {
+    /// - Returns: The marker that stands there.
+    mutating func mark(_ marker: SandboxMarker, isFirst: Bool) -> SandboxMarker {
+        if let old = self.marker {
+            if old.standsFor(marker, isSynced: url.scheme != "local") { return old }
             image = (files, old, stages)
         }
         self.marker = marker
@@ -69,6 +71,7 @@ struct SimulatedSandbox {
         {
             lostGeneration = nil
         }
+        return marker
     }
 
     mutating func revoke(_ stage: StageName) { stages[stage] = false }

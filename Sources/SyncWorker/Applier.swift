@@ -84,11 +84,11 @@ struct Applier: Sendable {
             if let finding = try await finding(marker, for: target, wanted: wanted) {
                 return .success(finding)
             }
+            let isSynced = isSynced(target.url)
             var standing = marker
-            if !(marker?.says(wanted) ?? false), !target.isMarked || marker == nil {
+            if !target.isMarked, !(marker?.standsFor(wanted, isSynced: isSynced) ?? false) {
                 guard isLeased() else { throw .leaseOver }
-                try await writer.mark(wanted)
-                standing = wanted
+                standing = try await writer.mark(wanted)
             }
             if !target.debts.isEmpty || target.revokesOthers {
                 let stages = target.debts.map {
@@ -135,7 +135,11 @@ struct Applier: Sendable {
         }
         return target.finding(
             marker, wanted: wanted, former: former,
-            isSynced: isLocalSynced || target.url.scheme != "local")
+            isSynced: isSynced(target.url))
+    }
+
+    private func isSynced(_ target: TargetURL) -> Bool {
+        isLocalSynced || target.scheme != "local"
     }
 
     /// Carries out writes into one sandbox; returns when all have landed.

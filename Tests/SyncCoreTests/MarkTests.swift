@@ -58,10 +58,11 @@ import Testing
         cluster.settle()
         cluster.advance(by: .seconds(60))
         expectWhole(cluster)
-        var marker = try #require(cluster.sandboxes[target]?.marker)
-        marker.mark = "somebody who died"
+        let marker = try #require(cluster.sandboxes[target]?.marker)
         cluster.sandboxes[target]?.wipe()
-        cluster.sandboxes[target]?.marker = marker
+        cluster.sandboxes[target]?.marker = SandboxMarker(
+            journal: marker.journal, project: marker.project, generation: marker.generation,
+            bootID: marker.bootID, mark: "of-one-who-died")
         cluster.advance(by: .seconds(60))
         #expect(cluster.journal.events.contains { $0.kind == .refreshing && $0.code == "blank" })
         expectWhole(cluster)

@@ -161,7 +161,8 @@ package struct SandboxModel {
         let finding = preparation.target.finding(
             marker, wanted: preparation.marker, former: former, isSynced: false)
         if let finding { return .success(finding) }
-        if !(marker?.says(preparation.marker) ?? false) { marker = preparation.marker }
+        let wanted = preparation.marker
+        if !(marker?.standsFor(wanted, isSynced: false) ?? false) { marker = wanted }
         for debt in preparation.target.debts {
             revoke(StageName(incarnation: debt, generation: preparation.target.generation))
         }

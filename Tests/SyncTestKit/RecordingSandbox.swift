@@ -140,7 +140,15 @@ package final class RecordingSandbox: Sendable {
 
     fileprivate func readMarker() -> SandboxMarker? { state.withLock { $0.marker } }
 
-    fileprivate func write(_ marker: SandboxMarker) { state.withLock { $0.marker = marker } }
+    fileprivate func write(_ marker: SandboxMarker) -> SandboxMarker {
+        state.withLock { state in
+            if let standing = state.marker, standing.standsFor(marker, isSynced: false) {
+                return standing
+            }
+            state.marker = marker
+            return marker
+        }
+    }
 
     fileprivate func enter(_ stage: StageName) throws(SandboxError) {
         let stands = state.withLock { state in
@@ -240,9 +248,9 @@ private final class RecordingWriter: SandboxWriter {
         }
     }
 
-    func mark(_ marker: SandboxMarker) async throws(SandboxError) {
+    func mark(_ marker: SandboxMarker) async throws(SandboxError) -> SandboxMarker {
         try sandbox.note(.mark(marker))
-        sandbox.write(marker)
+        return sandbox.write(marker)
     }
 
     func enter(_ stage: StageName) async throws(SandboxError) {

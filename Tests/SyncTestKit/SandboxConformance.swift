@@ -258,10 +258,16 @@ package enum SandboxConformance {
                 let marker = SandboxMarker(
                     journal: JournalID(bits: .max), project: name, generation: generation,
                     bootID: "b\"oot", mark: "000000000000e001-1/\(generation)")
-                try await writer.mark(marker)
-                guard try await harness.open().marker() == marker else {
-                    throw SandboxComplaint("another marker was read than was written")
-                }
+                guard try await writer.mark(marker) == marker,
+                    try await harness.open().marker() == marker
+                else { throw SandboxComplaint("another marker was read than was written") }
+                // One of the same filling stays, whoever comes late.
+                let late = SandboxMarker(
+                    journal: marker.journal, project: name, generation: generation,
+                    bootID: marker.bootID, mark: "late")
+                guard try await harness.open().mark(late) == marker,
+                    try await writer.marker() == marker
+                else { throw SandboxComplaint("a marker of the same filling was replaced") }
             }
             try await writer.enter(stage(1))
             try await writer.apply(put("a/b", "1"), through: stage(1))

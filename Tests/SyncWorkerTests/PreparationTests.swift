@@ -9,24 +9,27 @@ import Testing
     private let pool = RecordingProvider.Pool()
     private let url = TargetURL(defaultOf: MachineCluster.project)
 
+    /// - Parameter bootID: The worker's machine.
     private func prepare(
-        _ mark: String, isMarked: Bool = false, isLeased: Bool = true
+        _ mark: String, bootID: String = "boot", isMarked: Bool = false, isLeased: Bool = true,
+        isSynced: Bool = false
     ) async -> Result<TargetFinding, SandboxError> {
         let applier = Applier(
-            store: InMemoryStore(), sandboxes: RecordingProvider(pool: pool), isLocalSynced: false)
+            store: InMemoryStore(), sandboxes: RecordingProvider(pool: pool),
+            isLocalSynced: isSynced)
         let target = AssignedTarget(
             url: url, project: MachineCluster.project, generation: 1, isMarked: isMarked,
             revokesOthers: false, debts: [])
         let stage = StageName(
             incarnation: Incarnation(epoch: Epoch(bits: 1), count: 1), generation: 1)
-        let preparation = Preparation(target: target, marker: marker(mark), stage: stage)
+        let preparation = Preparation(target: target, marker: marker(mark, bootID), stage: stage)
         return await applier.prepare(preparation) { isLeased }
     }
 
-    private func marker(_ mark: String) -> SandboxMarker {
+    private func marker(_ mark: String, _ bootID: String = "boot") -> SandboxMarker {
         SandboxMarker(
             journal: JournalID(bits: 1), project: MachineCluster.project, generation: 1,
-            bootID: "boot", mark: mark)
+            bootID: bootID, mark: mark)
     }
 
     @Test func `a sandbox that nobody has marked is marked and entered`() async throws {
@@ -49,5 +52,17 @@ import Testing
         let finding = try await prepare("b", isMarked: isMarked, isLeased: false).get()
         #expect(finding == .marked(as: "a"))
         #expect(try await pool.sandbox(url).writer().marker() == marker("a"))
+    }
+
+    @Test func `a marker of another machine stays where files outlive a boot`() async throws {
+        _ = await prepare("a")
+        let left = try await prepare("b", bootID: "other", isLeased: false, isSynced: true).get()
+        #expect(left == .marked(as: "a"))
+        #expect(try await prepare("b", bootID: "other").get() == .marked(as: "b"))
+    }
+
+    @Test(arguments: ["", "two words", "li\nnes", String(repeating: "x", count: 65)])
+    func `a mark that is no word is none`(mark: String) {
+        #expect(marker(mark).mark == SandboxMarker.noMark)
     }
 }

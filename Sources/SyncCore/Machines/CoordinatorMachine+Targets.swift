@@ -137,7 +137,9 @@ extension CoordinatorMachine {
             record.targets[place].generation == report.generation, record.targets[place].isAttached
         else { return }
         turn.verified.append(report.url)
-        if let mark = report.finding.mark, isAnother(mark, than: record.targets[place], in: &turn) {
+        if let mark = report.finding.mark(isMarked: record.targets[place].isMarked),
+            isAnother(mark, than: record.targets[place], in: &turn)
+        {
             stageRefill(of: record, place, because: .blank, in: &turn)
             return
         }
@@ -224,9 +226,13 @@ extension CoordinatorMachine {
 
 extension TargetFinding {
     /// Which marker of the present filling was seen.
-    var mark: String? {
+    ///
+    /// - Parameter isMarked: Whether the filling was known as marked; of one that was not, a probe
+    ///   may see a marker that whoever writes it has not told of, and that counts for nothing.
+    func mark(isMarked: Bool) -> String? {
         switch self {
-        case .marked(let mark), .well(let mark): mark
+        case .marked(let mark): mark
+        case .well(let mark): isMarked ? mark : nil
         case .revoked, .othersRevoked, .settled, .blank, .rolledBack, .rebooted, .taken, .failed:
             nil
         }

@@ -305,6 +305,7 @@ extension CoordinatorMachine {
             noteBack(target, at: now)
             visibleAt[target] = done.time
         }
+        let machineCount = bootIDs.count
         for change in done.members { conclude(change, at: now) }
         for (life, isKilled) in done.deaths {
             hearDeath(ofLife: life, isKilled: isKilled)
@@ -319,7 +320,10 @@ extension CoordinatorMachine {
         for target in done.refilled { beginRefill(of: target, at: now) }
         noteFlushes(done, at: now)
         for page in done.pages { note(page, at: now) }
-        for target in done.verified { noteVerified(target) }
+        // What was told before a machine came that was not known says nothing of its files.
+        if machineCount == bootIDs.count {
+            for target in done.verified { noteVerified(target) }
+        }
         for mark in done.marks { markers.note(mark) }
         for target in done.refreshed {
             refills[target] = nil

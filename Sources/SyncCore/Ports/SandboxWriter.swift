@@ -26,14 +26,17 @@ package struct SandboxMarker: Sendable, Equatable {
     /// Boot id of the machine that wrote it; a sandbox that is not fsynced is doubted after another
     /// boot.
     package var bootID: String
-    /// One line that tells it from every other marker, also of the same filling.
+    /// A word that tells it from every other marker, also of the same filling.
     ///
     /// A worker whose first touch of a sandbox hangs may mark it long after another one has. If it
-    /// was wiped in between, this alone tells that what the other one wrote is gone.
-    package var mark: String
+    /// was wiped in between, this alone tells that what the other one wrote is gone. At most 64
+    /// printable characters of ASCII; what programs in the sandbox have made of it else is none.
+    package let mark: String
 
-    /// The mark of a marker that was written by a version that gave it none.
+    /// The mark of a marker that has none.
     package static let noMark = "none"
+
+    private static let markBytesMax = 64
 
     /// Describes a marker.
     package init(
@@ -44,7 +47,10 @@ package struct SandboxMarker: Sendable, Equatable {
         self.project = project
         self.generation = generation
         self.bootID = bootID
-        self.mark = mark
+        let isWord =
+            (1...Self.markBytesMax).contains(mark.utf8.count)
+            && mark.utf8.allSatisfy { (0x21...0x7E).contains($0) }
+        self.mark = isWord ? mark : Self.noMark
     }
 
     /// Which one it is, if it is about the same filling as another one.
@@ -52,11 +58,11 @@ package struct SandboxMarker: Sendable, Equatable {
         journal == other.journal && generation == other.generation ? mark : nil
     }
 
-    /// Whether it says the same as another one, whoever has written it.
-    package func says(_ other: SandboxMarker) -> Bool {
-        var other = other
-        other.mark = mark
-        return self == other
+    /// Whether a sandbox that has it needs not be marked by another one.
+    ///
+    /// - Parameter isSynced: Whether what is written there outlives another boot.
+    package func standsFor(_ other: SandboxMarker, isSynced: Bool) -> Bool {
+        project == other.project && mark(in: other) != nil && (isSynced || bootID == other.bootID)
     }
 }
 
@@ -201,7 +207,11 @@ package protocol SandboxWriter: Sendable {
     func tryWriting() async throws(SandboxError)
 
     /// Writes the marker, making the sandbox if it is missing. Atomic; durable when it returns.
-    func mark(_ marker: SandboxMarker) async throws(SandboxError)
+    ///
+    /// - Returns: The marker that stands there: another one of the same filling is left, as far as
+    ///   it is seen right before this one would come in its place.
+    @discardableResult
+    func mark(_ marker: SandboxMarker) async throws(SandboxError) -> SandboxMarker
 
     /// Makes the stage directory of an incarnation, once; when it is there already from this
     /// process, nothing happens; when a plain file of that name stands there: `worker`, `revoked`.

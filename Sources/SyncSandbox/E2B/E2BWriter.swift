@@ -93,16 +93,27 @@ package final class E2BWriter: SandboxWriter {
         try await envd.remove(trial)
     }
 
-    /// Writes the marker beside and moves it into place.
-    package func mark(_ marker: SandboxMarker) async throws(SandboxError) {
+    /// Writes the marker beside and moves it into place, unless one of the same filling is there.
+    package func mark(_ marker: SandboxMarker) async throws(SandboxError) -> SandboxMarker {
         let staged = "\(markerPath).\(Self.chance())"
         let bytes = E2BMarker.bytes(of: marker, in: envd.place.sandbox)
         try await upload(ByteBuffer(bytes: bytes), to: staged, "write the marker of")
+        let standing: SandboxMarker?
+        do throws(SandboxError) {
+            standing = try await readMarker(sparesPaused: false)
+        } catch {
+            await envd.discard(staged)
+            throw error
+        }
+        if let standing, standing.standsFor(marker, isSynced: true) {
+            await envd.discard(staged)
+            return standing
+        }
         // One that is executed late writes an older marker, and the sandbox is filled once more.
         switch try await envd.move(staged, to: markerPath) {
         case .done:
             state.withLock { $0.marker = marker }
-            return
+            return marker
         case .unknown(let error): throw error
         case .refused(let reply): throw envd.failure(reply, "write", Self.marker)
         case .notFound:
