@@ -71,6 +71,28 @@ import Testing
         #expect(pop() == nil && queue.isEmpty)
     }
 
+    // Seed 491.
+    @Test func `a project that must wait while another goes keeps its place`() {
+        let names = ["p1", "p2", "p3"].map { MachineCluster.name($0) }
+        var queue = ReadyQueue()
+        for (number, project) in [(1, names[1]), (2, names[2]), (3, names[0])] {
+            queue.push(
+                ReadyEntry(sequence: EditSequence(UInt64(number)), index: number, stamp: 0),
+                project: project)
+        }
+        // The third needs nothing that the others wait for.
+        var open = Set([names[2]])
+        func pop() -> Int? {
+            queue.pop(by: &open) { open, project, _ in open.contains(project) ? .go : .wait }?
+                .entry.index
+        }
+        #expect(pop() == 2)
+        #expect(pop() == nil)
+        open = Set(names)
+        #expect(pop() == 1)
+        #expect(pop() == 3)
+    }
+
     // Trace B5.
     @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
     {

@@ -54,6 +54,9 @@ package struct ReadyQueue: Sendable {
 
     /// Takes the next entry whose project may go, and turns the round.
     ///
+    /// Who must wait keeps its place: one that waits for what another project does not need, or
+    /// that another one has just taken, would be passed by all others each time.
+    ///
     /// - Parameters:
     ///   - judge: What the question is put to; lent, since a closure that holds it copies it.
     ///   - isAdmitted: Asked once per project and call, with its lowest entry.
@@ -61,6 +64,8 @@ package struct ReadyQueue: Sendable {
         by judge: inout Judge, where isAdmitted: (inout Judge, ProjectName, ReadyEntry) -> Admission
     ) -> (project: ProjectName, entry: ReadyEntry)? {
         var asked = round.count
+        var waiting: [ProjectName] = []
+        defer { for project in waiting.reversed() { round.prepend(project) } }
         while asked > 0, let project = round.popFirst() {
             asked -= 1
             guard let entry = heaps[project]?.min else {
@@ -72,8 +77,7 @@ package struct ReadyQueue: Sendable {
                 removeLowest(of: project)
                 if heaps[project] != nil { round.prepend(project) }
                 asked += heaps[project] == nil ? 0 : 1
-            case .wait:
-                round.append(project)
+            case .wait: waiting.append(project)
             case .go:
                 removeLowest(of: project)
                 if heaps[project] != nil { round.append(project) }
