@@ -67,27 +67,21 @@ enum MarkerFile {
             preconditionFailure("a marker has nothing that JSON can't say")
         }
         let draft = "\(name).\(Hexadecimal.digits(of: UInt64.random(in: .min ... .max)))"
+        // Gone already where it was renamed.
+        defer { try? housekeeping.removeFile(draft) }
+        let place = Errno.Subject.place("the marker of sandbox '\(sandbox)'")
         do throws(Errno) {
             try write([UInt8](data), in: housekeeping, draft: draft)
         } catch {
-            throw failure(error, draft, in: housekeeping, of: sandbox)
+            throw error.failure("write", place)
         }
-        let standing: SandboxMarker?
-        do throws(SandboxError) {
-            standing = try read(in: housekeeping, born: birth, of: sandbox)
-        } catch {
-            try? housekeeping.removeFile(draft)
-            throw error
-        }
-        if let standing, standing.standsFor(marker, isSynced: isSynced) {
-            try? housekeeping.removeFile(draft)
-            return standing
-        }
+        let standing = try read(in: housekeeping, born: birth, of: sandbox)
+        if let standing, standing.standsFor(marker, isSynced: isSynced) { return standing }
         do throws(Errno) {
             try housekeeping.rename(draft, into: housekeeping, as: name)
             try housekeeping.sync()
         } catch {
-            throw failure(error, draft, in: housekeeping, of: sandbox)
+            throw error.failure("write", place)
         }
         return marker
     }
@@ -99,14 +93,6 @@ enum MarkerFile {
         try file.writeAll(bytes)
         try file.sync()
         try file.close()
-    }
-
-    private static func failure(
-        _ error: Errno, _ draft: String, in housekeeping: borrowing DirectoryDescriptor,
-        of sandbox: Name
-    ) -> SandboxError {
-        try? housekeeping.removeFile(draft)
-        return error.failure("write", .place("the marker of sandbox '\(sandbox)'"))
     }
 
     private static func unreadable(_ sandbox: Name) -> SandboxError {

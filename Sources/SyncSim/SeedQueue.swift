@@ -11,22 +11,23 @@ struct SeedResult {
 /// Hands out seeds, counting up, and adds up what came of them.
 struct SeedQueue {
     private var following: UInt64
-    private var end: UInt64
+    private var left: Int
     var sums: Sums
 
-    init(first: UInt64, count: UInt64) {
+    init(first: UInt64, count: Int) {
         following = first
-        end = first + count
+        left = count
         sums = Sums(firstSeed: first)
     }
 
     /// The next seed to run; nil when there is none.
     mutating func next() -> UInt64? {
-        guard following < end else { return nil }
-        defer { following += 1 }
+        guard left > 0 else { return nil }
+        left -= 1
+        defer { following &+= 1 }
         return following
     }
 
     /// Hands out no more seeds.
-    mutating func stop() { end = min(end, following) }
+    mutating func stop() { left = 0 }
 }

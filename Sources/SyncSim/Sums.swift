@@ -69,7 +69,7 @@ struct Sums: Encodable {
 
     var text: String {
         var lines = [
-            "seeds \(firstSeed)...\(firstSeed + UInt64(max(seeds, 1)) - 1): \(seeds) run, "
+            "seeds \(firstSeed)...\(firstSeed + UInt64(max(seeds - 1, 0))): \(seeds) run, "
                 + "\(failures.count) broke a promise",
             "simulated \(number(simulatedSeconds)) s in \(number(realSeconds)) s; "
                 + "\(steps) steps, \(edits) edits, \(faults.values.reduce(0, +)) faults",

@@ -53,6 +53,9 @@ struct SyncSim: ParsableCommand {
 
     mutating func validate() throws {
         guard runs >= 1 else { throw ValidationError("--runs must be at least 1.") }
+        if let seed, seed.addingReportingOverflow(UInt64(runs - 1)).overflow {
+            throw ValidationError("--seed and --runs go past the largest seed, \(UInt64.max).")
+        }
         guard jobs >= 1 else { throw ValidationError("--jobs must be at least 1.") }
     }
 
@@ -60,7 +63,7 @@ struct SyncSim: ParsableCommand {
         try Determinism.require()
         let first = seed ?? UInt64.random(in: 1...1_000_000_000)
         let end = minutes.map { ContinuousClock.now + .seconds($0 * 60) }
-        let queue = Mutex(SeedQueue(first: first, count: UInt64(runs)))
+        let queue = Mutex(SeedQueue(first: first, count: runs))
         let showsProgress = runs > 1 && isatty(STDERR_FILENO) == 1
         DispatchQueue.concurrentPerform(iterations: jobs) { _ in
             while let seed = queue.withLock({ $0.next() }) {

@@ -220,8 +220,7 @@ extension SimulatedCluster {
                 end(.success(finding))
                 return
             }
-            let isSynced = url.scheme != "local"
-            let isThere = found?.standsFor(preparation.marker, isSynced: isSynced) ?? false
+            let isThere = found?.standsFor(preparation.marker, isSynced: url.isSynced) ?? false
             guard !preparation.target.isMarked, !isThere else {
                 revokeAndEnter(preparation, as: found?.mark, process, end)
                 return
@@ -301,7 +300,7 @@ extension SimulatedCluster {
     ) -> TargetFinding? {
         target.finding(
             found, wanted: wanted, former: store.formerJournals,
-            isSynced: target.url.scheme != "local")
+            isSynced: target.url.isSynced)
     }
 
     private func isLeased(_ process: WorkerProcess, _ stage: StageName) -> Bool {

@@ -62,7 +62,7 @@ struct SimulatedSandbox {
     /// - Returns: The marker that stands there.
     mutating func mark(_ marker: SandboxMarker, isFirst: Bool) -> SandboxMarker {
         if let old = self.marker {
-            if old.standsFor(marker, isSynced: url.scheme != "local") { return old }
+            if old.standsFor(marker, isSynced: url.isSynced) { return old }
             image = (files, old, stages)
         }
         self.marker = marker
@@ -164,4 +164,9 @@ struct SimulatedSandbox {
         lostGeneration = max(before ?? 0, lost.generation)
         lostJournal = lost.journal
     }
+}
+
+extension TargetURL {
+    /// Whether what is written there outlives another boot: local sandboxes are not fsynced here.
+    var isSynced: Bool { scheme != "local" }
 }

@@ -20,6 +20,8 @@ import Testing
         let beside = try await SimCommand.run(arguments + ["--jobs", "2"])
         #expect(result.lines.last?.hasPrefix("faults: ") ?? false)
         #expect(beside.lines.last == result.lines.last)
+        #expect(result.counts?.contains(" steps, ") ?? false)
+        #expect(beside.counts == result.counts)
         #expect(beside.status == 0, "\(beside.text)")
     }
 
@@ -114,6 +116,9 @@ extension Substring {
 struct SimCommand {
     let status: Int32
     let text: String
+
+    /// Steps, edits and faults of all seeds.
+    var counts: Substring? { lines.dropFirst().first?.split(separator: ";").last }
 
     var lines: [Substring] { text.split(separator: "\n") }
 

@@ -178,9 +178,6 @@ package struct TargetBoard: Sendable {
 
 /// Reading the markers of targets that are well: one worker each, now and then.
 struct MarkerChecks: Sendable {
-    /// Markers that were seen, of the present filling or a former one.
-    private var marks: [TargetURL: FillingMark] = [:]
-
     struct Check: Sendable {
         var dueAt: Instant
         /// Who was asked and has not answered.
@@ -191,6 +188,8 @@ struct MarkerChecks: Sendable {
     }
 
     private var checks: [TargetURL: Check] = [:]
+    /// Markers that were seen, of the present filling or a former one.
+    private var marks: [TargetURL: FillingMark] = [:]
 
     /// Begins to look after a target.
     mutating func watch(_ target: TargetURL, from: Instant) {

@@ -316,6 +316,7 @@ extension CoordinatorMachine {
         for want in done.wanted { addEndWaiter(want.id, in: want.project, want.route) }
         tellEnds(done)
         if !done.events.isEmpty { directives.append(.publish(done.events)) }
+        for mark in done.marks { markers.note(mark) }
         for target in done.detached { concludeDetach(target, at: now) }
         for target in done.refilled { beginRefill(of: target, at: now) }
         noteFlushes(done, at: now)
@@ -324,7 +325,6 @@ extension CoordinatorMachine {
         if machineCount == bootIDs.count {
             for target in done.verified { noteVerified(target) }
         }
-        for mark in done.marks { markers.note(mark) }
         for target in done.refreshed {
             refills[target] = nil
             visibleAt[target] = done.time
