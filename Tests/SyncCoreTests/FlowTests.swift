@@ -93,6 +93,33 @@ import Testing
         #expect(pop() == 3)
     }
 
+    @Test func `workers that share a sandbox's credit take turns of many files each`() throws {
+        var settings = CoordinatorSettings()
+        settings.targetAssignmentsMax = 32
+        let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
+        let nodes = try ["a", "b", "c"].map { try cluster.addWorker($0, holdsSteps: true) }
+        let items = (1...400).map { number in
+            EditItem(
+                number: UInt64(number), edit: .success(MachineCluster.put("f\(number)", "x")))
+        }
+        cluster.request(
+            .edits(
+                project: MachineCluster.project, producer: MachineCluster.producer(), items))
+        cluster.settle()
+        #expect(nodes.map(\.machine.jobCount) == [16, 16, 0])
+        // Who was not given any is next, whoever has room.
+        for (done, counts) in [(0, [0, 16, 16]), (1, [16, 0, 16]), (2, [16, 16, 0])] {
+            nodes[done].holdsSteps = false
+            cluster.settle()
+            #expect(nodes.map(\.machine.jobCount) == counts)
+            nodes[done].holdsSteps = true
+        }
+        for node in nodes { node.holdsSteps = false }
+        cluster.settle()
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        #expect(cluster.violations() == [])
+    }
+
     // Trace B5.
     @Test func `one project may fill half of a limit, and its pending files stay editable`() throws
     {

@@ -37,6 +37,11 @@ package struct ReadyQueue: Sendable {
     /// Whether nothing waits.
     package var isEmpty: Bool { round.isEmpty }
 
+    /// Whether nothing waits but entries of these projects, void ones included.
+    package func isOnly(of projects: Set<ProjectName>) -> Bool {
+        heaps.count <= projects.count && heaps.keys.allSatisfy(projects.contains)
+    }
+
     /// Entries, void ones included.
     package var count: Int { heaps.values.reduce(0) { $0 + $1.count } }
 

@@ -9,10 +9,16 @@ extension CoordinatorMachine {
     /// Shortest wait for a rate: half of the time in which a burst comes back.
     private static let rateWaitMin: Duration = .milliseconds(5)
 
+    /// Files that a worker is given in its turn, at most.
+    ///
+    /// What a message costs, at both ends and on disk, is paid for it as a whole. Where many
+    /// workers share a target's credit, one file each would make all messages that short.
+    private static let turnFilesMax = 16
+
     /// Places ready files on their owners and hands over what credit allows.
     ///
-    /// Workers take turns, one file each, and another one begins each time: who comes first by name
-    /// must not use up a target's credit alone.
+    /// Workers take turns, and who was not given any begins next time: who comes first by name must
+    /// not use up a target's credit alone.
     mutating func dispatch(at now: Instant) {
         rateOpensAt = nil
         if arriving.isEmpty, placed.isEmpty { return }
@@ -24,18 +30,24 @@ extension CoordinatorMachine {
             settings.sharedTargetAssignmentsMax * workers.count, settings.targetAssignmentsMax)
         place(among: workers)
         let labels = placed.keys.filter { workers[$0] != nil }.sorted()
-        guard !labels.isEmpty else { return }
-        dispatchTurn %= labels.count
-        var turns = Array(labels[dispatchTurn...] + labels[..<dispatchTurn])
+        let first = lastServed.flatMap { last in labels.firstIndex { $0 > last } } ?? 0
+        var turns = Array(labels[first...] + labels[..<first])
         var unloads = unloadCount
-        var batches: [Incarnation: [Assignment]] = [:]
+        var round = DispatchRound()
         while !turns.isEmpty {
             var next: [WorkerLabel] = []
             for label in turns {
                 guard let incarnation = workers[label],
-                    assignNext(to: label, incarnation, into: &batches, at: now)
+                    !(placed[label]?.isOnly(of: round.usedUp) ?? true)
                 else { continue }
-                next.append(label)
+                var count = 0
+                while count < Self.turnFilesMax,
+                    assignNext(to: label, incarnation, in: &round, at: now)
+                {
+                    count += 1
+                }
+                if count > 0 { lastServed = label }
+                if count == Self.turnFilesMax { next.append(label) }
             }
             // Room to read contents back came up: others may have waited for it alone.
             if next.isEmpty, unloads != unloadCount {
@@ -44,9 +56,7 @@ extension CoordinatorMachine {
             }
             turns = next
         }
-        // Where nothing went, the same one begins again: it may be its turn that is waited for.
-        if !batches.isEmpty { dispatchTurn += 1 }
-        for (incarnation, batch) in batches { send(batch, to: incarnation) }
+        for (incarnation, batch) in round.batches { send(batch, to: incarnation) }
     }
 
     private mutating func place(among workers: [WorkerLabel: Incarnation]) {
@@ -82,7 +92,7 @@ extension CoordinatorMachine {
     /// Hands one file to a worker; false when it can't be given more now.
     private mutating func assignNext(
         to label: WorkerLabel, _ incarnation: Incarnation,
-        into batches: inout [Incarnation: [Assignment]], at now: Instant
+        in round: inout DispatchRound, at now: Instant
     ) -> Bool {
         // Taken out, so that the queue is changed in place, not copied.
         guard var queue = placed.removeValue(forKey: label) else { return false }
@@ -92,6 +102,11 @@ extension CoordinatorMachine {
             where: { machine, project, entry in
                 let admission = machine.admission(of: entry)
                 guard case .go = admission else { return admission }
+                if !machine.hasTargetCredit(for: entry.index, project: project) {
+                    // A refresh has less credit, so it says nothing of edits.
+                    if machine.files[entry.index].isEditWaiting { round.usedUp.insert(project) }
+                    return .wait
+                }
                 let isRoom =
                     machine.hasCredit(for: entry.index, project: project, incarnation)
                     && machine.hasRoomToLoad(entry.index, project: project)
@@ -116,7 +131,7 @@ extension CoordinatorMachine {
                 continue
             }
             guard let assignment = assignment(of: index, to: incarnation, at: now) else { continue }
-            batches[incarnation, default: []].append(assignment)
+            round.batches[incarnation, default: []].append(assignment)
             return true
         }
         return false
@@ -142,7 +157,7 @@ extension CoordinatorMachine {
         directives.append(.send(route, .assign(stamp, message)))
     }
 
-    /// Credit in edits and bytes, per worker and target; a project takes half of what is free.
+    /// A worker's credit in edits and bytes; a project takes half of what is free.
     private func hasCredit(
         for index: FileIndex, project: ProjectName, _ incarnation: Incarnation
     ) -> Bool {
@@ -159,8 +174,7 @@ extension CoordinatorMachine {
             ? member.byteCount + bytes <= settings.workerBytesMax
             : own.bytes + bytes
                 <= (settings.workerBytesMax - (member.byteCount - own.bytes)) / 2
-        if !member.holds.isEmpty, !isBytesFree { return false }
-        return hasTargetCredit(for: index, project: project)
+        return member.holds.isEmpty || isBytesFree
     }
 
     /// Files that a worker may have in hand.
@@ -323,4 +337,11 @@ extension CoordinatorMachine {
             targetCredit[target] = count > 1 ? count - 1 : nil
         }
     }
+}
+
+/// What one pass of ``CoordinatorMachine/dispatch(at:)`` has handed out so far.
+private struct DispatchRound {
+    var batches: [Incarnation: [Assignment]] = [:]
+    /// Projects whose targets can't be given another edit: nobody else's queue is asked for them.
+    var usedUp: Set<ProjectName> = []
 }

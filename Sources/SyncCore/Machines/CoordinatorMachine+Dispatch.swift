@@ -82,7 +82,7 @@ extension CoordinatorMachine {
         case .rest, .blocked, .loading, .inHand, .failed: break
         }
         wakeBlocked(by: index, at: now)
-        if isHopeless(files[index]), flushes.isWaiting(for: slot.key.project) {
+        if files[index].isHopeless, flushes.isWaiting(for: slot.key.project) {
             flushHints.append(index)
         }
     }

@@ -26,7 +26,7 @@ extension CoordinatorMachine {
         for index in openFiles[project] ?? [] {
             let slot = files[index]
             guard slot.key.path.isCovered(by: prefix) else { continue }
-            if isHopeless(slot) {
+            if slot.isHopeless {
                 causeCount += 1
                 if causes.count < Self.causesMax { causes.append(status(of: slot, at: now)) }
             }
@@ -59,15 +59,6 @@ extension CoordinatorMachine {
         } else {
             flushes.add(waiter)
         }
-    }
-
-    /// Parked, failed, or not to be written again: waiting would not help.
-    func isHopeless(_ slot: FileSlot) -> Bool {
-        if slot.phase == .parked || slot.phase == .failed { return true }
-        if slot.row == nil {
-            return slot.phase == .delayed && slot.trouble.value.isRefreshTold
-        }
-        return slot.row?.failure != nil && slot.inHand == nil
     }
 
     /// Tells flushes what a turn has brought.
@@ -108,7 +99,7 @@ extension CoordinatorMachine {
             ? .rest
             : .open(
                 visible: visible, isRefreshing: !slot.refresh.isEmpty,
-                blockage: isHopeless(slot) ? status(of: slot, at: now) : nil)
+                blockage: slot.isHopeless ? status(of: slot, at: now) : nil)
         answer(flushes.note(index, project: key.project, fate))
     }
 

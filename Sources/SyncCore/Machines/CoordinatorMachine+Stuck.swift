@@ -59,7 +59,7 @@ extension CoordinatorMachine {
         flushHints = []
         for index in hints {
             let slot = files[index]
-            guard isHopeless(slot), flushes.isWaiting(for: slot.key.project) else { continue }
+            guard slot.isHopeless, flushes.isWaiting(for: slot.key.project) else { continue }
             noteFlushes(index, slot.key, visible: nil, isListed: false, at: now)
         }
     }

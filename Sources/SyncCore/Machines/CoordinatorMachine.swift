@@ -97,7 +97,8 @@ package struct CoordinatorMachine: Sendable {
     var projectLoading: [ProjectName: Int] = [:]
     var loads: [EditSequence: FileIndex] = [:]
     var stuck = StuckBoard()
-    var dispatchTurn = 0
+    /// Whose turn it was last to be given files.
+    var lastServed: WorkerLabel?
     var flushHints: [FileIndex] = []
     /// Files that wait because something of another shape is in their way.
     var shaped: Set<FileIndex> = []

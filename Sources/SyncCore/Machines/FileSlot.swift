@@ -119,6 +119,13 @@ struct FileSlot: Sendable {
         return row?.sequence ?? refreshSequence
     }
 
+    /// Parked, failed, or not to be written again: waiting would not help.
+    var isHopeless: Bool {
+        if phase == .parked || phase == .failed { return true }
+        if row == nil { return phase == .delayed && trouble.value.isRefreshTold }
+        return row?.failure != nil && inHand == nil
+    }
+
     /// Bytes of content on disk.
     var byteCount: Int { row?.byteCount ?? 0 }
 }
