@@ -52,6 +52,19 @@ import Testing
         expectWhole(cluster)
     }
 
+    // Seed 12016971: the coordinator knew only in memory which marker had been the first.
+    @Test func `a restart in between does not make a late marker the first`() throws {
+        let (cluster, hanging) = try halfReady()
+        cluster.sandboxes[target]?.wipe()
+        try cluster.restartCoordinator()
+        cluster.settle()
+        hanging.isHeld = { _ in false }
+        cluster.settle()
+        cluster.advance(by: .seconds(60))
+        #expect(cluster.journal.events.contains { $0.kind == .refreshing && $0.code == "blank" })
+        expectWhole(cluster)
+    }
+
     @Test func `a marker that nobody told of is found by a probe`() throws {
         let (cluster, hanging) = try halfReady()
         hanging.isHeld = { _ in false }

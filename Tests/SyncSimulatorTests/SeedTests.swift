@@ -88,6 +88,10 @@ import Testing
         try await Self.expectKept(9_554_406)
     }
 
+    @Test func `a restart does not make the marker that comes late the first`() async throws {
+        try await Self.expectKept(12_016_971)
+    }
+
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         try await Self.expectKept(7_120_121)
     }

@@ -69,6 +69,27 @@ import Testing
         #expect(store?.message.contains("directory exists") == true)
     }
 
+    @Test func `a journal of a former format is brought up to date`() async throws {
+        let former = Schema(
+            noun: Schema.journal.noun, applicationID: Schema.journal.applicationID,
+            migrations: Array(Schema.journal.migrations.prefix(4)))
+        await (try Connection.open(file, schema: former, options: SQLiteOptions())).close()
+        for sql in [
+            "INSERT INTO header VALUES (1, 7, 0, 0, 0, 0, NULL, NULL, 0)",
+            "INSERT INTO projects VALUES ('demo', 3)",
+            "INSERT INTO targets VALUES ('demo', 0, 'local:demo', 1, 4, 1, 0, 0, '', NULL)",
+        ] { try await change(sql, schema: former) }
+        let journal = try await SQLiteJournal(file: file)
+        let targets = try await journal.snapshot().projects.flatMap(\.targets)
+        await journal.close()
+        let url = TargetURL(defaultOf: .demo)
+        #expect(targets == [TargetRecord(url: url, generation: 4, isMarked: true)])
+        // The program of that format sees that the file is newer than itself.
+        await #expect(throws: SQLiteFailure.self) {
+            try await Connection.open(file, schema: former, options: SQLiteOptions())
+        }
+    }
+
     @Test func `a row that makes no sense is corruption, not a crash`() async throws {
         let store = try await SQLiteStore(file: file)
         _ = try await store.apply([.put(1, .named("a"))])

@@ -76,7 +76,8 @@ struct RandomTurns {
                 TargetRecord(
                     url: TargetURL(defaultOf: names[place]),
                     isAttached: chance(1, 2), generation: UInt64(draw(1...1_000_000)),
-                    isMarked: chance(1, 2), needsRefresh: chance(1, 2), revokesOthers: chance(1, 2),
+                    isMarked: chance(1, 2), mark: chance(1, 2) ? "m/\(draw(1...9))" : nil,
+                    needsRefresh: chance(1, 2), revokesOthers: chance(1, 2),
                     debts: Array(incarnations.prefix(draw(0...2))),
                     awaySince: chance(1, 2) ? Timestamp(milliseconds: random.next() >> 20) : nil)
             }

@@ -120,6 +120,7 @@ enum JournalSamples {
         var first = TargetRecord(url: TargetURL(defaultOf: .demo), generation: 3)
         first.debts = [incarnation(4).incarnation, incarnation(5).incarnation]
         first.isMarked = true
+        first.mark = "0000000000000007-3/2"
         first.awaySince = Timestamp(milliseconds: 1_700_000_000_123)
         var second = TargetRecord(url: first.url, isAttached: false, needsRefresh: true)
         if let url = TargetURL("e2b:abc-1") {

@@ -188,8 +188,6 @@ struct MarkerChecks: Sendable {
     }
 
     private var checks: [TargetURL: Check] = [:]
-    /// Markers that were seen, of the present filling or a former one.
-    private var marks: [TargetURL: FillingMark] = [:]
 
     /// Begins to look after a target.
     mutating func watch(_ target: TargetURL, from: Instant) {
@@ -202,16 +200,7 @@ struct MarkerChecks: Sendable {
     }
 
     /// Forgets a target.
-    mutating func remove(_ target: TargetURL) {
-        checks[target] = nil
-        marks[target] = nil
-    }
-
-    /// The marker that was seen first in a target's filling.
-    func mark(of target: TargetURL) -> FillingMark? { marks[target] }
-
-    /// Notes the marker that was seen first in a filling.
-    mutating func note(_ mark: FillingMark) { marks[mark.target] = mark }
+    mutating func remove(_ target: TargetURL) { checks[target] = nil }
 
     /// Targets whose marker is to be read now; whoever has not answered the last time is avoided.
     mutating func due(at now: Instant, every interval: Duration) -> [TargetURL] {
@@ -255,17 +244,4 @@ struct MarkerChecks: Sendable {
     }
 
     var nextDeadline: Instant? { checks.values.lazy.map(\.dueAt).min() }
-}
-
-/// Which marker stands in a target's filling.
-struct FillingMark: Sendable {
-    let target: TargetURL
-    let generation: UInt64
-    /// ``SandboxMarker/mark``.
-    let mark: String
-
-    /// Whether another one is about the same filling.
-    func isSameFilling(as other: FillingMark) -> Bool {
-        target == other.target && generation == other.generation
-    }
 }

@@ -113,8 +113,6 @@ struct Turn: Sendable {
     var refilled: [TargetURL] = []
     /// Targets whose marker was read, or could not be.
     var verified: [TargetURL] = []
-    /// Markers that were seen for the first time.
-    var marks: [FillingMark] = []
     /// Targets that hold everything again.
     var refreshed: [TargetURL] = []
     /// Targets that no longer belong to what their project writes.

@@ -137,11 +137,17 @@ extension CoordinatorMachine {
             record.targets[place].generation == report.generation, record.targets[place].isAttached
         else { return }
         turn.verified.append(report.url)
-        if let mark = report.finding.mark(isMarked: record.targets[place].isMarked),
-            isAnother(mark, than: record.targets[place], in: &turn)
-        {
-            stageRefill(of: record, place, because: .blank, in: &turn)
-            return
+        if let mark = report.finding.mark(isMarked: record.targets[place].isMarked) {
+            // Another one than before: it was wiped in between, and a worker that did not know that
+            // others had marked it, and written there, has marked it once more.
+            if let first = record.targets[place].mark, first != mark {
+                stageRefill(of: record, place, because: .blank, in: &turn)
+                return
+            }
+            if record.targets[place].mark == nil {
+                record.targets[place].mark = mark
+                turn.projects[project] = record
+            }
         }
         var isChanged = false
         switch report.finding {
@@ -179,20 +185,6 @@ extension CoordinatorMachine {
         }
     }
 
-    /// Whether a filling's marker is not the one that was seen before; the first one is noted.
-    ///
-    /// Then it was wiped in between, and a worker that did not know that others had marked it, and
-    /// written there, has marked it once more.
-    private func isAnother(
-        _ mark: String, than target: TargetRecord, in turn: inout Turn
-    ) -> Bool {
-        let seen = FillingMark(target: target.url, generation: target.generation, mark: mark)
-        let known = turn.marks.last { $0.isSameFilling(as: seen) } ?? markers.mark(of: target.url)
-        if let known, known.isSameFilling(as: seen) { return known.mark != mark }
-        turn.marks.append(seen)
-        return false
-    }
-
     /// Stages a new filling because of what a worker found in the present one.
     private mutating func stageRefill(
         of record: ProjectRecord, _ place: Int, because finding: TargetFinding, in turn: inout Turn
@@ -219,6 +211,7 @@ extension CoordinatorMachine {
     func refill(_ target: inout TargetRecord) {
         target.generation += 1
         target.isMarked = false
+        target.mark = nil
         target.needsRefresh = true
         target.revokesOthers = true
     }

@@ -106,7 +106,7 @@ extension CoordinatorMachine {
 
     /// Derives what the journal must write from what the overlay says.
     private mutating func finish(_ staged: inout Turn) {
-        for (index, slot) in staged.files { write(slot, over: files[index], in: &staged) }
+        for (index, slot) in staged.files { Self.write(slot, over: files[index], in: &staged) }
         carryOldAcceptances(into: &staged)
         number(&staged)
         var records = staged.carried
@@ -131,7 +131,10 @@ extension CoordinatorMachine {
         staged.transaction.header = staged.header
     }
 
-    private func write(_ slot: FileSlot, over before: FileSlot, in staged: inout Turn) {
+    /// Static, as a call on the machine would copy it, once for each file.
+    private static func write(
+        _ slot: FileSlot, over before: FileSlot, in staged: inout Turn
+    ) {
         switch (before.row, slot.row) {
         case (nil, nil): break
         case (let old?, nil): staged.transaction.rowsRemoved.append(old.sequence)
@@ -316,7 +319,6 @@ extension CoordinatorMachine {
         for want in done.wanted { addEndWaiter(want.id, in: want.project, want.route) }
         tellEnds(done)
         if !done.events.isEmpty { directives.append(.publish(done.events)) }
-        for mark in done.marks { markers.note(mark) }
         for target in done.detached { concludeDetach(target, at: now) }
         for target in done.refilled { beginRefill(of: target, at: now) }
         noteFlushes(done, at: now)

@@ -122,6 +122,9 @@ package struct TargetRecord: Sendable, Equatable {
     package var generation: UInt64
     /// Whether the marker of this generation is known to have been written.
     package var isMarked: Bool
+    /// ``SandboxMarker/mark`` of the marker that was told of first in this generation; nil when
+    /// none was.
+    package var mark: String?
     /// Whether files are still to be written again because it came back blank or was attached late.
     package var needsRefresh: Bool
     /// Whether every other stage must be revoked before the first write (a new generation).
@@ -134,13 +137,14 @@ package struct TargetRecord: Sendable, Equatable {
     /// Describes a target.
     package init(
         url: TargetURL, isAttached: Bool = true, generation: UInt64 = 1, isMarked: Bool = false,
-        needsRefresh: Bool = false, revokesOthers: Bool = false, debts: [Incarnation] = [],
-        awaySince: Timestamp? = nil
+        mark: String? = nil, needsRefresh: Bool = false, revokesOthers: Bool = false,
+        debts: [Incarnation] = [], awaySince: Timestamp? = nil
     ) {
         self.url = url
         self.isAttached = isAttached
         self.generation = generation
         self.isMarked = isMarked
+        self.mark = mark
         self.needsRefresh = needsRefresh
         self.revokesOthers = revokesOthers
         self.debts = debts

@@ -124,13 +124,13 @@ extension JournalTables {
         try sql(
             """
             SELECT project, url, is_attached, generation, is_marked, needs_refresh, revokes_others,
-                debts, away_since FROM targets ORDER BY project, position
+                debts, away_since, mark FROM targets ORDER BY project, position
             """
         ).scan { row in
             let target = TargetRecord(
                 url: try Nonsense.unless(TargetURL(row.text(1))), isAttached: row.flag(2),
-                generation: row.integer(3), isMarked: row.flag(4), needsRefresh: row.flag(5),
-                revokesOthers: row.flag(6),
+                generation: row.integer(3), isMarked: row.flag(4), mark: row.optionalText(9),
+                needsRefresh: row.flag(5), revokesOthers: row.flag(6),
                 debts: try row.words(7).map { try Nonsense.unless(Incarnation($0)) },
                 awaySince: row.optionalInteger(8).map { Timestamp(milliseconds: $0) })
             targets[row.text(0), default: []].append(target)

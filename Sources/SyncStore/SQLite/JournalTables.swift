@@ -131,8 +131,8 @@ struct JournalTables {
         let targetUpsert = try sql(
             """
             INSERT OR REPLACE INTO targets (project, position, url, is_attached, generation,
-                is_marked, needs_refresh, revokes_others, debts, away_since)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                is_marked, needs_refresh, revokes_others, debts, away_since, mark)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """)
         let tail = try sql("DELETE FROM targets WHERE project = ? AND position >= ?")
         for project in projects {
@@ -144,7 +144,7 @@ struct JournalTables {
                     .integer(target.generation), .flag(target.isMarked),
                     .flag(target.needsRefresh), .flag(target.revokesOthers),
                     .text(target.debts.map(\.description).joined(separator: " ")),
-                    .optional(target.awaySince?.milliseconds))
+                    .optional(target.awaySince?.milliseconds), .optional(target.mark))
             }
             try tail.run(name, .count(project.targets.count))
         }

@@ -135,6 +135,8 @@ extension Schema {
             [],
             // 4: the last turns may lie in files beside it, which an older program does not know.
             [],
+            // 5: which marker a sandbox had first outlives a restart.
+            ["ALTER TABLE targets ADD COLUMN mark TEXT"],
         ])
 
     /// The store of versions.

@@ -82,7 +82,11 @@ enum TurnHead {
             packed.varint(project.eventNumber)
             list(project.targets) {
                 $0.packed.text($1.url.text)
-                $0.flags([$1.isAttached, $1.isMarked, $1.needsRefresh, $1.revokesOthers])
+                // In front, where formats before 5 had no flag: what they wrote is read as nil.
+                $0.flags([
+                    $1.mark != nil, $1.isAttached, $1.isMarked, $1.needsRefresh, $1.revokesOthers,
+                ])
+                if let mark = $1.mark { $0.packed.text(mark) }
                 $0.packed.varint($1.generation)
                 $0.list($1.debts) { $0.packed.text($1.description) }
                 $0.optional($1.awaySince) { $0.packed.varint($1.milliseconds) }

@@ -92,10 +92,12 @@ extension TurnHead {
             let eventNumber = try number()
             let targets = try list { reader throws(Nonsense) in
                 let url = try Nonsense.unless(TargetURL(try reader.text()))
-                let flags = try reader.flags(4)
+                let flags = try reader.flags(5)
+                let mark = flags[0] ? try reader.text() : nil
                 return TargetRecord(
-                    url: url, isAttached: flags[0], generation: try reader.number(),
-                    isMarked: flags[1], needsRefresh: flags[2], revokesOthers: flags[3],
+                    url: url, isAttached: flags[1], generation: try reader.number(),
+                    isMarked: flags[2], mark: mark, needsRefresh: flags[3],
+                    revokesOthers: flags[4],
                     debts: try reader.list { reader throws(Nonsense) in
                         try reader.incarnation()
                     },
