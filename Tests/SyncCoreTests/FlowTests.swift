@@ -106,18 +106,33 @@ import Testing
             .edits(
                 project: MachineCluster.project, producer: MachineCluster.producer(), items))
         cluster.settle()
-        #expect(nodes.map(\.machine.jobCount) == [16, 16, 0])
-        // Who was not given any is next, whoever has room.
-        for (done, counts) in [(0, [0, 16, 16]), (1, [16, 0, 16]), (2, [16, 16, 0])] {
-            nodes[done].holdsSteps = false
+        func inHand() -> [Int] { nodes.map(\.machine.jobCount) }
+        #expect(inHand().reduce(0, +) == 32)
+        #expect(inHand().allSatisfy { $0.isMultiple(of: 16) })
+        for node in nodes {
+            node.holdsSteps = false
             cluster.settle()
-            #expect(nodes.map(\.machine.jobCount) == counts)
-            nodes[done].holdsSteps = true
+            #expect(node.machine.jobCount == 0)
+            #expect(inHand().reduce(0, +) == 32)
+            node.holdsSteps = true
         }
         for node in nodes { node.holdsSteps = false }
         cluster.settle()
         #expect(cluster.journal.snapshot.rows.isEmpty)
         #expect(cluster.violations() == [])
+    }
+
+    @Test(arguments: [2, 3, 7, 64])
+    func `everybody begins now and then, whichever turns count`(count: Int) {
+        for step: UInt64 in 1...64 {
+            var last = Array(repeating: 0, count: count)
+            for turn in 1...200 * count {
+                let first = TurnOrder.first(of: count, turn: UInt64(turn) * step)
+                #expect(turn - last[first] < 20 * count)
+                last[first] = turn
+            }
+            #expect(last.allSatisfy { 200 * count - $0 < 20 * count })
+        }
     }
 
     // Trace B5.

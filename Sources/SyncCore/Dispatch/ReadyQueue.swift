@@ -37,11 +37,6 @@ package struct ReadyQueue: Sendable {
     /// Whether nothing waits.
     package var isEmpty: Bool { round.isEmpty }
 
-    /// Whether nothing waits but entries of these projects, void ones included.
-    package func isOnly(of projects: Set<ProjectName>) -> Bool {
-        heaps.count <= projects.count && heaps.keys.allSatisfy(projects.contains)
-    }
-
     /// Entries, void ones included.
     package var count: Int { heaps.values.reduce(0) { $0 + $1.count } }
 
@@ -121,5 +116,18 @@ package struct ReadyQueue: Sendable {
     private mutating func removeLowest(of project: ProjectName) {
         _ = heaps[project]?.popMin()
         if heaps[project]?.isEmpty ?? true { heaps[project] = nil }
+    }
+}
+
+/// Who begins when several take turns.
+package enum TurnOrder {
+    /// Place of the one that begins: each as often as the others, also when only every second, or
+    /// every n-th, turn counts, so counting up would not do.
+    ///
+    /// - Parameters:
+    ///   - count: How many take turns; at least 1.
+    ///   - turn: Counted up.
+    package static func first(of count: Int, turn: UInt64) -> Int {
+        Int(StableHash.avalanche(turn) % UInt64(count))
     }
 }

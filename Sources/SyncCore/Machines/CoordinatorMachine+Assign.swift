@@ -17,8 +17,9 @@ extension CoordinatorMachine {
 
     /// Places ready files on their owners and hands over what credit allows.
     ///
-    /// Workers take turns, and who was not given any begins next time: who comes first by name must
-    /// not use up a target's credit alone.
+    /// Workers take turns, and another one begins each time, in an order that no rhythm of work can
+    /// keep step with: else the same one might begin whenever a target has credit again, or a
+    /// scheme's rate lets one more go, and others would never be given any.
     mutating func dispatch(at now: Instant) {
         rateOpensAt = nil
         if arriving.isEmpty, placed.isEmpty { return }
@@ -30,24 +31,26 @@ extension CoordinatorMachine {
             settings.sharedTargetAssignmentsMax * workers.count, settings.targetAssignmentsMax)
         place(among: workers)
         let labels = placed.keys.filter { workers[$0] != nil }.sorted()
-        let first = lastServed.flatMap { last in labels.firstIndex { $0 > last } } ?? 0
+        guard !labels.isEmpty else { return }
+        let first = TurnOrder.first(of: labels.count, turn: dispatchTurn)
         var turns = Array(labels[first...] + labels[..<first])
+        // In a flood's batch a keystroke's store write waits for the rest of it.
+        let filesMax =
+            active.isShared
+            ? min(Self.turnFilesMax, settings.sharedTargetAssignmentsMax) : Self.turnFilesMax
         var unloads = unloadCount
         var round = DispatchRound()
         while !turns.isEmpty {
             var next: [WorkerLabel] = []
             for label in turns {
-                guard let incarnation = workers[label],
-                    !(placed[label]?.isOnly(of: round.usedUp) ?? true)
-                else { continue }
+                guard let incarnation = workers[label] else { continue }
                 var count = 0
-                while count < Self.turnFilesMax,
+                while count < filesMax,
                     assignNext(to: label, incarnation, in: &round, at: now)
                 {
                     count += 1
                 }
-                if count > 0 { lastServed = label }
-                if count == Self.turnFilesMax { next.append(label) }
+                if count == filesMax { next.append(label) }
             }
             // Room to read contents back came up: others may have waited for it alone.
             if next.isEmpty, unloads != unloadCount {
@@ -56,6 +59,8 @@ extension CoordinatorMachine {
             }
             turns = next
         }
+        // Where nothing went, the same one begins again: it may be its turn that is waited for.
+        if !round.batches.isEmpty { dispatchTurn &+= 1 }
         for (incarnation, batch) in round.batches { send(batch, to: incarnation) }
     }
 
@@ -102,6 +107,7 @@ extension CoordinatorMachine {
             where: { machine, project, entry in
                 let admission = machine.admission(of: entry)
                 guard case .go = admission else { return admission }
+                if round.usedUp.contains(project) { return .wait }
                 if !machine.hasTargetCredit(for: entry.index, project: project) {
                     // A refresh has less credit, so it says nothing of edits.
                     if machine.files[entry.index].isEditWaiting { round.usedUp.insert(project) }
@@ -342,6 +348,6 @@ extension CoordinatorMachine {
 /// What one pass of ``CoordinatorMachine/dispatch(at:)`` has handed out so far.
 private struct DispatchRound {
     var batches: [Incarnation: [Assignment]] = [:]
-    /// Projects whose targets can't be given another edit: nobody else's queue is asked for them.
+    /// Projects whose targets can't be given another edit: who comes later is not asked again.
     var usedUp: Set<ProjectName> = []
 }

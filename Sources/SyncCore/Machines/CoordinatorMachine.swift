@@ -97,8 +97,8 @@ package struct CoordinatorMachine: Sendable {
     var projectLoading: [ProjectName: Int] = [:]
     var loads: [EditSequence: FileIndex] = [:]
     var stuck = StuckBoard()
-    /// Whose turn it was last to be given files.
-    var lastServed: WorkerLabel?
+    /// Passes in which files were handed out.
+    var dispatchTurn: UInt64 = 0
     var flushHints: [FileIndex] = []
     /// Files that wait because something of another shape is in their way.
     var shaped: Set<FileIndex> = []
