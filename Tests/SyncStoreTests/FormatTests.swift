@@ -90,6 +90,24 @@ import Testing
         }
     }
 
+    @Test(arguments: [nil, "a/1"])
+    func `a turn that a former syncd wrote is read`(mark: String?) throws {
+        let record = TargetRecord(
+            url: TargetURL(defaultOf: .demo), generation: 4, isMarked: true, mark: mark,
+            needsRefresh: true, revokesOthers: true)
+        var turn = JournalTransaction(turn: 1, header: JournalHeader(journal: JournalID(bits: 7)))
+        turn.projects = [ProjectRecord(name: .demo, eventNumber: 3, targets: [record])]
+        var writer = TurnHead.Writer()
+        writer.write(turn)
+        // Four flags and the generation, as format 4 packed them; a fifth one says that a mark is
+        // between.
+        let name = Data("local:demo".utf8)
+        let packed = mark == nil ? name + [0b1111, 4] : name + [0b1_1111, 0, 3] + "a/1".utf8 + [4]
+        #expect(Data(writer.bytes).range(of: packed) != nil)
+        var reader = TurnHead.Reader(writer.bytes)
+        #expect(try reader.read(turn: 1).transaction.projects == turn.projects)
+    }
+
     @Test func `a row that makes no sense is corruption, not a crash`() async throws {
         let store = try await SQLiteStore(file: file)
         _ = try await store.apply([.put(1, .named("a"))])
