@@ -92,6 +92,10 @@ import Testing
         try await Self.expectKept(12_016_971)
     }
 
+    @Test func `a filling of the lost journal is not taken for one of the restored`() async throws {
+        try await Self.expectKept(13_004_418)
+    }
+
     @Test func `an edit that is restored meets the condition that it met before`() async throws {
         try await Self.expectKept(7_120_121)
     }

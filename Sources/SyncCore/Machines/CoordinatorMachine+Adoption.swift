@@ -33,6 +33,17 @@ extension CoordinatorMachine {
         return ProjectRecord(name: name, eventNumber: last & ~Self.projectBeginningMask)
     }
 
+    /// A target that is attached for the first time.
+    ///
+    /// After an adoption the lost part of the journal may have known it, under the same numbers of
+    /// fillings: they go on from the clock, as those of known targets do.
+    func newTarget(_ url: TargetURL, needsRefresh: Bool, in turn: Turn) -> TargetRecord {
+        let isPerhapsKnown = hasEverAdopted(turn.header)
+        return TargetRecord(
+            url: url, generation: isPerhapsKnown ? max(turn.time.milliseconds, 1) : 1,
+            needsRefresh: needsRefresh, revokesOthers: isPerhapsKnown)
+    }
+
     /// Whether this journal has adopted a store, now or in a former life.
     ///
     /// Then a target that it does not know may be one that the lost part knew, and somebody may

@@ -211,11 +211,10 @@ extension CoordinatorMachine {
                     "Target \(target) belongs to project \(owner); name another sandbox.")
             }
             record.targets.append(
-                TargetRecord(
-                    url: target,
+                newTarget(
+                    target,
                     // An adopted store may have files of a project that this journal never saw.
-                    needsRefresh: record.eventNumber > 0 || settings.isAdopting,
-                    revokesOthers: hasEverAdopted(turn.header)))
+                    needsRefresh: record.eventNumber > 0 || settings.isAdopting, in: turn))
             attached.append(target)
         }
         if attached.isEmpty { return }

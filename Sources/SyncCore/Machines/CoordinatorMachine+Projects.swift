@@ -94,10 +94,7 @@ extension CoordinatorMachine {
                 record.targets[place].isAttached = true
                 refill(&record.targets[place])
             } else {
-                record.targets.append(
-                    TargetRecord(
-                        url: target, needsRefresh: true,
-                        revokesOthers: hasEverAdopted(turn.header)))
+                record.targets.append(newTarget(target, needsRefresh: true, in: turn))
             }
             attached.append(target)
         }
