@@ -57,8 +57,9 @@ struct LatencyWorkload: Workload {
             "p50 to accepted", accepted.milliseconds(50), "ms", limit: limit.milliseconds(50))
         pair.add(
             "p50 beside a flood", beside.milliseconds(50), "ms", limit: alone.milliseconds(50))
-        let (turn, batch) = try await pool.longest()
+        let (turn, work, batch) = try await pool.longest()
         pair.add("longest turn", turn, "ms")
+        pair.add("longest turn, without the disk", work, "ms", valueMax: 5)
         pair.add("longest batch of the store", batch, "ms")
         pair.add(
             "p99 beside a flood", beside.milliseconds(99), "ms",

@@ -140,9 +140,9 @@ actor Pool {
         return usage
     }
 
-    /// Milliseconds of the longest turn and of the store's longest batch, of processes that log at
-    /// level debug.
-    func longest() throws -> (turn: Double, batch: Double) {
+    /// Milliseconds of the longest turn, of the longest work for one beside the disk's, and of the
+    /// store's longest batch, of processes that log at level debug.
+    func longest() throws -> (turn: Double, work: Double, batch: Double) {
         func last(_ what: String, in log: String) throws -> Double {
             let text = try String(contentsOfFile: log, encoding: .utf8)
             let line = text.split(separator: "\n").last { $0.contains("longest \(what) so far") }
@@ -155,7 +155,11 @@ actor Pool {
         let batches = try (1...max(labelCount, 1)).map {
             try last("batch of the store", in: workerLog("worker-\($0)"))
         }
-        return (try last("turn", in: folder.path + "/coordinator.log"), batches.max() ?? 0)
+        let coordinator = folder.path + "/coordinator.log"
+        return (
+            try last("turn", in: coordinator), try last("work for a turn", in: coordinator),
+            batches.max() ?? 0
+        )
     }
 
     /// Starts `syncd up` and waits until its coordinator answers.

@@ -5,9 +5,10 @@ import ZeroMQ
 
 /// The shell around ``CoordinatorMachine``: reads sockets, steps the machine, runs its directives.
 ///
-/// Pinned to the loop that owns the sockets. The workers' socket is read first, and until nothing
-/// is left, so that a lease is never ended while its heartbeat waits. The disk is never touched
-/// here: turns and reads go out as streams and come back as calls.
+/// Pinned to the loop that owns the sockets of clients and workers. The workers' socket is read
+/// first, and until nothing is left, so that a lease is never ended while its heartbeat waits. The
+/// disk is never touched here: turns and reads go out as streams and come back as calls, and what
+/// monitors are told goes to their own loop (``StatusDesk``).
 actor Coordinator: SocketLoopClient {
     /// Requests read in one pass at most, so that the workers' socket is looked at in between.
     private static let requestsPerPassMax = 64
@@ -26,13 +27,13 @@ actor Coordinator: SocketLoopClient {
     struct Outlets: Sendable {
         let commits: AsyncStream<JournalTransaction>.Continuation
         let reads: AsyncStream<ReadJob>.Continuation
+        let tellings: AsyncStream<StatusDesk.Telling>.Continuation
         let halts: AsyncStream<String>.Continuation
     }
 
     private struct Sockets {
         let intake: IntakeEndpoint
         let workers: AssignmentEndpoint
-        let status: StatusPublisher
     }
 
     nonisolated let loop: SocketLoop
@@ -42,43 +43,44 @@ actor Coordinator: SocketLoopClient {
     private var sockets: Sockets?
     private let clock: ProcessClock
     private let outlets: Outlets
+    private let status: StatusGauge
     private let logger: Logger
     /// When the journal's trouble was last told; nil while there is none.
     private var troubleToldAt: Instant?
     /// When the pass began that closed the turn which is on its way to disk.
     private var turnBeganAt: Instant?
     private var longestTurn: Duration = .zero
+    /// Likewise without the journal's time.
+    private var longestWork: Duration = .zero
 
     init(
         machine: CoordinatorMachine, on loop: SocketLoop, clock: ProcessClock, outlets: Outlets,
-        logger: Logger
+        status: StatusGauge, logger: Logger
     ) {
         self.machine = machine
         self.loop = loop
         self.clock = clock
         self.outlets = outlets
+        self.status = status
         self.logger = logger
     }
 
-    /// Binds the three sockets and takes part in the loop from now on.
+    /// Binds the sockets of clients and workers and takes part in the loop from now on.
     ///
     /// - Returns: The endpoints as bound, wildcards resolved.
-    func open(_ configuration: CoordinatorConfiguration) throws -> BoundEndpoints {
-        let shares = ConnectionShares(of: configuration.connectionsMax)
+    func open(
+        _ configuration: CoordinatorConfiguration, _ shares: ConnectionShares
+    ) throws -> (intake: String, workers: String) {
         let sockets = Sockets(
             intake: try IntakeEndpoint(
                 configuration.intake, on: loop, limits: configuration.limits,
                 connectionsMax: shares.intake),
             workers: try AssignmentEndpoint(
                 configuration.workers, on: loop, limits: configuration.limits,
-                connectionsMax: shares.workers),
-            status: try StatusPublisher(
-                configuration.status, on: loop, connectionsMax: shares.status))
+                connectionsMax: shares.workers))
         self.sockets = sockets
         loop.attach(self)
-        return BoundEndpoints(
-            intake: sockets.intake.endpoint, workers: sockets.workers.endpoint,
-            status: sockets.status.endpoint)
+        return (sockets.intake.endpoint, sockets.workers.endpoint)
     }
 
     // MARK: The loop
@@ -92,7 +94,6 @@ actor Coordinator: SocketLoopClient {
     private func close() {
         sockets?.intake.close()
         sockets?.workers.close()
-        sockets?.status.close()
         sockets = nil
     }
 
@@ -107,21 +108,15 @@ actor Coordinator: SocketLoopClient {
         let isDrained = heard.count < Self.messagesPerPassMax
         machine.pass(at: now, wall: ProcessClock.wall, isDrained: isDrained)
         run(machine.takeDirectives(), sockets, at: now)
-        sockets.status.turn(at: now) { project in
-            project.map { machine.eventNumber(of: $0) } ?? machine.eventNumber
-        }
-        let notices =
-            sockets.intake.takeNotices() + sockets.workers.takeNotices()
-            + sockets.status.takeNotices()
+        let notices = sockets.intake.takeNotices() + sockets.workers.takeNotices()
         for notice in notices {
             logger.log(level: notice.isWarning ? .warning : .info, "\(notice.sentence)")
         }
         if !isDrained || !asked.isDrained { return instant }
         // Stored: to work it out here, the runtime would copy the whole machine first.
-        let own = [machine.expectedPassAt, sockets.status.nextDeadline].compactMap(\.self).min()
         return [
-            own.map { clock.continuous($0) }, sockets.intake.nextDeadline,
-            sockets.workers.nextDeadline, sockets.status.connectionDeadline,
+            machine.expectedPassAt.map { clock.continuous($0) }, sockets.intake.nextDeadline,
+            sockets.workers.nextDeadline,
         ].compactMap(\.self).min()
     }
 
@@ -129,7 +124,7 @@ actor Coordinator: SocketLoopClient {
     private func completed(_ reply: ClientReply, _ sockets: Sockets) -> ClientReply {
         guard case .queue(var report) = reply else { return reply }
         let (intake, workers, status) = (
-            sockets.intake.connections, sockets.workers.connections, sockets.status.connections
+            sockets.intake.connections, sockets.workers.connections, status.connections
         )
         report.connections = QueueReport.Connections(
             intake: intake.count, workers: workers.count, status: status.count,
@@ -140,22 +135,26 @@ actor Coordinator: SocketLoopClient {
     private func run(
         _ directives: [CoordinatorDirective], _ sockets: Sockets, at now: Instant
     ) {
+        // The turn first: the disk works while the rest is sent.
+        for case .commit(let transaction) in directives {
+            turnBeganAt = now
+            outlets.commits.yield(transaction)
+        }
         for directive in directives {
             switch directive {
-            case .commit(let transaction):
-                turnBeganAt = now
-                outlets.commits.yield(transaction)
+            case .commit: break
             case .reply(let route, let reply):
                 sockets.intake.reply(completed(reply, sockets), to: route)
             case .send(let route, let message): sockets.workers.send(message, to: route)
-            case .publish(let events): sockets.status.publish(events)
+            case .publish(let events):
+                if status.takes(events) { outlets.tellings.yield(.events(events)) }
             case .hint(let hint):
                 logger.info(
                     "worker \(hint.state)",
                     metadata: [
                         "worker": "\(hint.label)", "life": "\(Hexadecimal.digits(of: hint.life))",
                     ])
-                sockets.status.publish(hint)
+                outlets.tellings.yield(.hint(hint))
             case .load(let sequences): outlets.reads.yield(.contents(sequences))
             case .readEvents(let query): outlets.reads.yield(.events(query))
             case .halt(let reason): outlets.halts.yield(reason)
@@ -163,22 +162,46 @@ actor Coordinator: SocketLoopClient {
         }
     }
 
-    // MARK: Back from the disk
-
-    /// A turn's transaction is on disk, or failed.
-    func committed(_ error: JournalError?) {
-        note(error)
-        noteTurn()
-        machine.committed(error, at: clock.now)
+    /// Tells how far events go, behind all that were handed over so far.
+    func answer(_ questions: [MarkQuestion]) {
+        outlets.tellings.yield(
+            .marks(
+                questions.map { question in
+                    (
+                        question, machine.eventNumber,
+                        question.project.map { machine.eventNumber(of: $0) } ?? 0
+                    )
+                }))
     }
 
-    /// Logs how long a turn took from its first edit to the disk, when none took longer.
-    private func noteTurn() {
+    // MARK: Back from the disk
+
+    /// A turn's transaction is on disk, or failed; the journal took so long for it.
+    func committed(_ error: JournalError?, after disk: Duration) {
+        note(error)
+        noteTurn(disk)
+        let now = clock.now
+        machine.committed(error, at: now)
+        // The next turn may be staged already: the disk waits for no pass.
+        guard let sockets else { return }
+        run(machine.takeDirectives(), sockets, at: now)
+    }
+
+    /// Logs how long a turn took from the pass that closed it until it was back, when none took
+    /// longer; likewise of that what was not the journal's.
+    private func noteTurn(_ disk: Duration) {
         guard let began = turnBeganAt else { return }
         let took = clock.now - began
-        guard took > longestTurn else { return }
-        longestTurn = took
-        logger.debug("the longest turn so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
+        if took > longestTurn {
+            longestTurn = took
+            logger.debug("the longest turn so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
+        }
+        if took - disk > longestWork {
+            longestWork = took - disk
+            logger.debug(
+                "the longest work for a turn so far",
+                metadata: ["ms": "\(longestWork.wholeMilliseconds)"])
+        }
     }
 
     /// Logs a failed commit, again every ten seconds while it goes on, and the end of the trouble.

@@ -41,6 +41,62 @@ package struct CoordinatorService: Service {
         let machine = try CoordinatorMachine(
             settings: settings, snapshot: snapshot, epoch: epoch,
             at: settings.recoveryStart(heldSince: clock.instant(heldSince), at: clock.now))
+        tellRecovery(from: snapshot)
+        let (commits, commitsIn) = AsyncStream<JournalTransaction>.makeStream()
+        let (reads, readsIn) = AsyncStream<Coordinator.ReadJob>.makeStream()
+        let (tellings, tellingsIn) = AsyncStream<StatusDesk.Telling>.makeStream()
+        let (questions, questionsIn) = AsyncStream<[MarkQuestion]>.makeStream()
+        let (halts, haltsIn) = AsyncStream<String>.makeStream()
+        let context = try Context()
+        let loop = try SocketLoop(name: "coordinator", context: context)
+        let statusLoop = try SocketLoop(name: "status", context: context)
+        let gauge = StatusGauge()
+        let coordinator = Coordinator(
+            machine: machine, on: loop, clock: clock,
+            outlets: Coordinator.Outlets(
+                commits: commitsIn, reads: readsIn, tellings: tellingsIn, halts: haltsIn),
+            status: gauge, logger: logger)
+        let desk = StatusDesk(
+            on: statusLoop, gauge: gauge, clock: clock, questions: questionsIn, logger: logger)
+        // Of its own, as it goes on until all is told that the coordinator's loop handed over.
+        let teller = Task {
+            for await telling in tellings { await desk.tell(telling) }
+        }
+        func stop() async {
+            await loop.stop()
+            tellingsIn.finish()
+            await teller.value
+            await statusLoop.stop()
+            end(context)
+        }
+        do {
+            let bound = try await open(coordinator, desk)
+            onBound(bound)
+            try await serve(
+                coordinator, commits: commits, reads: reads, questions: questions, halts: halts)
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
+        await journal.close()
+    }
+
+    private func open(
+        _ coordinator: Coordinator, _ desk: StatusDesk
+    ) async throws -> BoundEndpoints {
+        let shares = ConnectionShares(of: configuration.connectionsMax)
+        let bound = try await coordinator.open(configuration, shares)
+        let status = try await desk.open(configuration.status, connectionsMax: shares.status)
+        logger.info(
+            "listening",
+            metadata: [
+                "intake": "\(bound.intake)", "workers": "\(bound.workers)", "status": "\(status)",
+            ])
+        return BoundEndpoints(intake: bound.intake, workers: bound.workers, status: status)
+    }
+
+    private func tellRecovery(from snapshot: JournalSnapshot) {
         logger.info(
             "recovered",
             metadata: [
@@ -48,35 +104,9 @@ package struct CoordinatorService: Service {
                 "event": "\(snapshot.header.lastEvent)",
                 "awaited": "\(snapshot.incarnations.count)", "epoch": "\(epoch)",
             ])
-        let (commits, commitsIn) = AsyncStream<JournalTransaction>.makeStream()
-        let (reads, readsIn) = AsyncStream<Coordinator.ReadJob>.makeStream()
-        let (halts, haltsIn) = AsyncStream<String>.makeStream()
-        let context = try Context()
-        let loop = try SocketLoop(name: "coordinator", context: context)
-        let coordinator = Coordinator(
-            machine: machine, on: loop, clock: clock,
-            outlets: Coordinator.Outlets(commits: commitsIn, reads: readsIn, halts: haltsIn),
-            logger: logger)
-        do {
-            let bound = try await coordinator.open(configuration)
-            logger.info(
-                "listening",
-                metadata: [
-                    "intake": "\(bound.intake)", "workers": "\(bound.workers)",
-                    "status": "\(bound.status)",
-                ])
-            onBound(bound)
-            try await serve(coordinator, commits: commits, reads: reads, halts: halts)
-        } catch {
-            await stop(loop, context)
-            throw error
-        }
-        await stop(loop, context)
-        await journal.close()
     }
 
-    private func stop(_ loop: SocketLoop, _ context: Context) async {
-        await loop.stop()
+    private func end(_ context: Context) {
         context.shutdown()
         if !context.terminate(within: .seconds(5)) {
             logger.warning("the messaging library did not end within 5 s; going on without it")
@@ -85,17 +115,23 @@ package struct CoordinatorService: Service {
 
     private func serve(
         _ coordinator: Coordinator, commits: AsyncStream<JournalTransaction>,
-        reads: AsyncStream<Coordinator.ReadJob>, halts: AsyncStream<String>
+        reads: AsyncStream<Coordinator.ReadJob>, questions: AsyncStream<[MarkQuestion]>,
+        halts: AsyncStream<String>
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 // One turn at a time: the machine sends the next when this one has come back.
                 for await transaction in commits {
-                    await coordinator.committed(commit(transaction))
+                    let start = ContinuousClock.now
+                    let error = await commit(transaction)
+                    await coordinator.committed(error, after: .now - start)
                 }
             }
             group.addTask {
                 for await job in reads { await read(job, for: coordinator) }
+            }
+            group.addTask {
+                for await asked in questions { await coordinator.answer(asked) }
             }
             group.addTask {
                 for await reason in halts { throw JournalError(.fatal, reason) }

@@ -4,7 +4,8 @@ import SyncCore
 ///
 /// Followed are messages of few edits from projects that had no other one unanswered. Of every
 /// other project no more edits may be accepted before such a message is answered than one turn in
-/// the round of the inbox gives: what was on its way to disk when the message came apart.
+/// the round of the inbox gives: what was on its way to disk when the message came, or staged to
+/// follow it, apart.
 struct IntakeBook {
     /// Edits of another project that may go first: a quantum of the smallest ones, and the part
     /// that goes over it.
@@ -14,7 +15,9 @@ struct IntakeBook {
 
     private struct Line {
         let project: ProjectName
-        /// Whether the turn that was on its way to disk when it came has come back.
+        /// Whether edits were staged ahead when it came: theirs is the next turn.
+        var isBehind: Bool
+        /// Whether what was staged when it came has come back.
         var isNext = false
         var passers: [ProjectName: Int] = [:]
     }
@@ -22,10 +25,12 @@ struct IntakeBook {
     private var lines: [UInt64: Line] = [:]
     private var unanswered: [ProjectName: Set<UInt64>] = [:]
 
-    /// A message reaches the coordinator's machine.
-    mutating func arrive(_ request: UInt64, of project: ProjectName, editCount: Int) {
+    /// A message reaches the coordinator's machine, which may have staged edits ahead.
+    mutating func arrive(
+        _ request: UInt64, of project: ProjectName, editCount: Int, isAhead: Bool
+    ) {
         if unanswered[project] == nil, editCount <= Self.editsMax {
-            lines[request] = Line(project: project)
+            lines[request] = Line(project: project, isBehind: isAhead)
         }
         unanswered[project, default: []].insert(request)
     }
@@ -33,7 +38,13 @@ struct IntakeBook {
     /// A turn goes to disk: whatever is answered from now on came out of the inbox beside, or
     /// after, all that waits.
     mutating func turnBegins() {
-        for request in lines.keys { lines[request]?.isNext = true }
+        for (request, line) in lines {
+            if line.isBehind {
+                lines[request]?.isBehind = false
+            } else {
+                lines[request]?.isNext = true
+            }
+        }
     }
 
     /// A message is answered; a sentence when too many edits of its project passed a quiet one.

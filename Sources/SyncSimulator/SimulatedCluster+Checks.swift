@@ -210,7 +210,9 @@ extension SimulatedCluster {
         if case .edits(let project, let producer, let items) = asked.body {
             silences[producer] = silence(of: producer)
             heard[producer] = agenda.now
-            intake.arrive(asked.request, of: project, editCount: items.count)
+            intake.arrive(
+                asked.request, of: project, editCount: items.count,
+                isAhead: coordinator?.machine.isAhead ?? false)
         }
         guard case .flush(let project, let prefix) = asked.body else { return }
         questions[asked.request]?.needed = ledger.newest.filter { file, _ in

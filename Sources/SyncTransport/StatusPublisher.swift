@@ -1,6 +1,22 @@
 package import SyncCore
 package import ZeroMQ
 
+/// A mark that is due: whose numbers are to be told, under which prefix.
+package struct MarkQuestion: Sendable {
+    /// The subscription.
+    let prefix: [UInt8]
+    /// The project that it names; nil when it names none, or several.
+    package let project: ProjectName?
+
+    init(_ prefix: [UInt8]) {
+        self.prefix = prefix
+        let parts = prefix.split(
+            separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
+        let isOfProject = parts.count == 3 && parts[0].elementsEqual("edit".utf8)
+        project = isOfProject ? Name(String(decoding: parts[1], as: UTF8.self)) : nil
+    }
+}
+
 /// The coordinator's socket for monitors; used on its loop only.
 ///
 /// A verbose XPUB, read in every turn (unread subscriptions grow without bound). Each subscription
@@ -76,28 +92,37 @@ package final class StatusPublisher {
                     state: hint.state)))
     }
 
-    /// Reads subscriptions and sends the marks that are due.
-    ///
-    /// - Parameter number: Last event handed to ``publish(_:)-([StatusEvent])``: of a project, or
-    ///   over all (nil). Asked only when a mark is due.
-    package func turn(at now: Instant, number: (ProjectName?) -> UInt64) {
+    /// Reads subscriptions; returns the marks that are due.
+    package func turn(at now: Instant) -> [MarkQuestion] {
         watch.read(socket)
         readSubscriptions()
-        for prefix in fresh { mark(prefix, number) }
+        var due = fresh
         fresh = []
-        guard !prefixes.isEmpty else {
+        if prefixes.isEmpty {
             marksAt = nil
-            return
-        }
-        guard let due = marksAt else {
+        } else if marksAt.map({ now >= $0 }) ?? true {
+            if marksAt != nil { due += prefixes.sorted { $0.lexicographicallyPrecedes($1) } }
             marksAt = now + Self.markInterval
-            return
         }
-        guard now >= due else { return }
-        marksAt = now + Self.markInterval
-        let sorted = prefixes.sorted { $0.lexicographicallyPrecedes($1) }
-        for prefix in sorted { mark(prefix, number) }
+        return due.map { MarkQuestion($0) }
     }
+
+    /// Sends a mark.
+    ///
+    /// - Parameters:
+    ///   - number: Last event handed to ``publish(_:)-([StatusEvent])``, over all.
+    ///   - projectNumber: Likewise of the project that the subscription names.
+    package func mark(_ question: MarkQuestion, number: UInt64, projectNumber: UInt64) {
+        var body = Body.Mark(number: number)
+        if let project = question.project {
+            body.project = project.text
+            body.projectNumber = projectNumber
+        }
+        send(question.prefix, Body.encode(body))
+    }
+
+    /// Whether anybody listens.
+    package var isHeard: Bool { !prefixes.isEmpty || isOverfull }
 
     /// Connections that stand, and those that were turned away since the start.
     package var connections: (count: Int, refused: Int) { watch.connections }
@@ -151,19 +176,6 @@ package final class StatusPublisher {
         let left = lengths[prefix.count, default: 1] - 1
         lengths[prefix.count] = left > 0 ? left : nil
         if prefixes.isEmpty { isOverfull = false }
-    }
-
-    private func mark(_ prefix: [UInt8], _ number: (ProjectName?) -> UInt64) {
-        var body = Body.Mark(number: number(nil))
-        let parts = prefix.split(
-            separator: UInt8(ascii: "/"), maxSplits: 2, omittingEmptySubsequences: false)
-        if parts.count == 3, parts[0].elementsEqual("edit".utf8),
-            let project = Name(String(decoding: parts[1], as: UTF8.self))
-        {
-            body.project = project.text
-            body.projectNumber = number(project)
-        }
-        send(prefix, Body.encode(body))
     }
 
     private func send(_ topic: [UInt8], _ body: Frame) {

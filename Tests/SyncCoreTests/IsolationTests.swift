@@ -81,6 +81,24 @@ import Testing
         #expect(rows.count < 80)
     }
 
+    @Test func `a keystroke waits for what is staged ahead, and for no further turn`() throws {
+        var intake = try Intake()
+        for _ in 0..<12 { intake.push("flood", edits: 200) }
+        _ = intake.pass()
+        // While that turn is on its way, another one is staged to follow it.
+        #expect(intake.pass() == nil)
+        #expect(intake.machine.isAhead)
+        intake.push("quick", edits: 1)
+        #expect(intake.pass() == nil)
+        intake.commit()
+        let rows = intake.pass() ?? []
+        #expect(rows.contains("quick"))
+        #expect(!intake.machine.isAhead)
+        intake.commit()
+        // From now on the projects share, and the flood gets small turns.
+        #expect(intake.pass()?.count ?? 0 < 80)
+    }
+
     @Test func `projects that both wait take turns, however long their messages are`() throws {
         var intake = try Intake()
         intake.push("tiny", edits: 1)

@@ -155,6 +155,7 @@ import Testing
     {
         var settings = CoordinatorSettings()
         settings.inboxEditsMax = 1
+        settings.turnEditsMax = 1
         settings.producerMemory = .seconds(20)
         let cluster = try MachineCluster(settings: settings)
         try cluster.addWorker("w1")
@@ -162,9 +163,10 @@ import Testing
         let crowd = MachineCluster.producer("crowd")
         for round in 0..<30 as Range<UInt64> {
             cluster.holdsCommits = true
-            for number in 1...2 as ClosedRange<UInt64> {
+            // On its way to disk, staged ahead, and waiting.
+            for number in 1...3 as ClosedRange<UInt64> {
                 cluster.push(
-                    MachineCluster.put("g", "\(round)"), number: 2 * round + number,
+                    MachineCluster.put("g", "\(round)"), number: 3 * round + number,
                     producer: crowd)
             }
             let late = cluster.push(MachineCluster.put("f", "2"), number: 2)

@@ -98,7 +98,8 @@ import Testing
     // MARK: Crashes
 
     /// The files as a crash leaves them, under another name.
-    private func crashed(_ number: Int) throws -> String {
+    private func crashed(_ number: Int, from name: String? = nil) throws -> String {
+        let file = name ?? file
         let copy = folder.file("crashed-\(number).db")
         for suffix in ["", "-wal", "-turns1", "-turns2"]
         where FileManager.default.fileExists(atPath: file + suffix) {
@@ -133,14 +134,45 @@ import Testing
         await journal.close()
     }
 
+    /// Sizes of the files: one that is turned over again and again, and one that never is.
+    @Test(arguments: [20_000, 4 << 20])
+    func `what a crash left in the files is gone on from there`(bytesMax: Int) async throws {
+        let options = Self.options(bytesMax)
+        var journal = try await SQLiteJournal(file: file, options: options)
+        let header = try await journal.snapshot().header
+        let model = try InMemoryJournal(disk: InMemoryJournal.Disk(journal: header.journal))
+        var turns = RandomTurns(seed: 9, header: header)
+        var name = file
+        for number in 1...200 {
+            let turn = turns.next()
+            try await journal.commit(turn)
+            try await model.commit(turn)
+            guard number % 7 == 0 else { continue }
+            try await Self.compare(journal, model)
+            // Waits for what the former one has begun to copy: it must not change the files now.
+            _ = try await journal.snapshot()
+            name = try crashed(number, from: name)
+            let again = try await SQLiteJournal(file: name, options: options)
+            try await Self.compare(again, model)
+            await journal.close()
+            journal = again
+        }
+        try await Self.compare(journal, model)
+        await journal.close()
+        let closed = try await SQLiteJournal(file: name, options: options)
+        try await Self.compare(closed, model)
+        await closed.close()
+    }
+
     @Test func `a turn that was half written is none, wherever it ends`() async throws {
         let options = Self.options(4 << 20)
-        let journal = try await SQLiteJournal(file: file, options: options)
+        var journal = try await SQLiteJournal(file: file, options: options)
         let header = try await journal.snapshot().header
         let content = Content(Array("content".utf8))
         try await journal.commit(Turns.writing(1, 1...2, content: content, header: header))
-        // Older turns lie behind: those that the database has taken over.
-        _ = try await journal.snapshot()
+        // Those that come now are written over one that the database has taken over.
+        await journal.close()
+        journal = try await SQLiteJournal(file: file, options: options)
         for turn in UInt64(2)...3 {
             try await journal.commit(
                 Turns.writing(turn, turn * 10...turn * 10 + 1, content: content, header: header))
@@ -272,12 +304,14 @@ import Testing
         await journal.close()
         let backup = folder.file("backup.db")
         try FileManager.default.copyItem(atPath: file, toPath: backup)
-        let later = try await SQLiteJournal(file: file, options: options)
-        // Each goes into the other file, so the third one takes the first one's place.
+        var later = try await SQLiteJournal(file: file, options: options)
+        // Each takes the former one's place, which the database has.
         for turn in UInt64(2)...4 {
-            _ = try await later.snapshot()
             try await later.commit(
                 Turns.writing(turn, turn...turn, content: content, header: header))
+            if turn == 4 { break }
+            await later.close()
+            later = try await SQLiteJournal(file: file, options: options)
         }
         for suffix in ["-turns1", "-turns2"] {
             try FileManager.default.copyItem(atPath: file + suffix, toPath: backup + suffix)

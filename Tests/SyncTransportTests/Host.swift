@@ -51,7 +51,10 @@ actor Host: SocketLoopClient {
             waiting = []
             sockets.intake.reply(.done, to: route)
         }
-        sockets.status.turn(at: now) { $0.map { $0.text == "p1" ? 5 : 0 } ?? 9 }
+        for question in sockets.status.turn(at: now) {
+            let number: UInt64 = question.project?.text == "p1" ? 5 : 0
+            sockets.status.mark(question, number: 9, projectNumber: number)
+        }
     }
 
     var droppedCount: Int { sockets?.intake.droppedCount ?? 0 }

@@ -33,7 +33,10 @@ import ZeroMQ
 
         nonisolated func pass(at now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
             assumeIsolated { host in
-                host.publisher?.turn(at: host.clock.instant(now)) { _ in host.number }
+                for question in host.publisher?.turn(at: host.clock.instant(now)) ?? [] {
+                    host.publisher?.mark(
+                        question, number: host.number, projectNumber: host.number)
+                }
                 return host.publisher?.nextDeadline.map { host.clock.continuous($0) }
             }
         }

@@ -147,6 +147,11 @@ struct IntakeInbox: Sendable {
             orderedCount -= other.orderedCount
             return other
         }
+        return popEdits().map { .edits($0) }
+    }
+
+    /// Takes the next edits by the round, whatever else waits.
+    mutating func popEdits() -> EditPart? {
         while let project = fresh.first ?? round.first {
             guard var line = lines.removeValue(forKey: project) else {
                 preconditionFailure("a project is in the round without a line")
@@ -165,7 +170,7 @@ struct IntakeInbox: Sendable {
             }
             editCount -= part.items.count
             byteCount -= part.byteCount
-            return .edits(part)
+            return part
         }
         return nil
     }

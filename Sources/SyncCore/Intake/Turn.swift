@@ -2,7 +2,8 @@
 ///
 /// Tables, answers, assignments, acknowledgements and events change or leave only when the
 /// transaction has committed; when it fails, the overlay is dropped and everything is as before
-/// (trace A8). While one turn is on its way to disk, the next one's inputs are only collected.
+/// (trace A8). While one turn is on its way to disk, edits are staged ahead on top of it, and all
+/// other inputs are only collected.
 struct Turn: Sendable {
     /// Answers to a part of one EDIT message.
     struct EditReply: Sendable {
@@ -122,6 +123,9 @@ struct Turn: Sendable {
     var flushes: [(route: ClientRoute, project: ProjectName, prefix: String)] = []
     /// Inputs other than edits: they are staged again when the commit fails.
     var kept: [TurnInput] = []
+    /// Edits that it took, and what else weighs as much; and bytes of their content.
+    var editCount = 0
+    var byteCount = 0
     /// Whether a store is taken over.
     var isAdopting = false
     /// Whether it lies within a flood's pause.
@@ -137,6 +141,22 @@ struct Turn: Sendable {
         self.time = time
         self.header = header
         transaction = JournalTransaction(turn: number, header: header)
+    }
+
+    /// Counts an input, and keeps it for when the commit fails; edits are answered then.
+    mutating func take(_ input: TurnInput) {
+        switch input {
+        case .edits(let part):
+            editCount += part.items.count
+            byteCount += part.byteCount
+            return
+        case .order(_, let order): editCount += order.items.count
+        case .settle: editCount += 1
+        case .reports, .register, .ended, .died, .park, .files, .refreshed, .flush, .project,
+            .detach:
+            break
+        }
+        kept.append(input)
     }
 
     /// Stages an event; its numbers are given when the turn closes.

@@ -35,7 +35,7 @@ extension CoordinatorMachine {
             }
         }
         slot.readBackBytes = 0
-        slot.isStaged = false
+        slot.isStaged = ahead?.files[index] != nil
         slot.stamp = old.stamp
         slot.phase = old.phase
         files[index] = slot
@@ -57,7 +57,8 @@ extension CoordinatorMachine {
             if projectPending[slot.key.project]?.files == 0 {
                 projectPending[slot.key.project] = nil
             }
-            files.release(index)
+            // Its slot stays for the edit that is staged ahead.
+            if !slot.isStaged { files.release(index) }
             return
         }
         let standing = standing(of: slot, at: now)
@@ -132,7 +133,8 @@ extension CoordinatorMachine {
     /// Lets the files of projects go whose load is over; not while the disk has a turn.
     mutating func endHoldOffs(at now: Instant) {
         guard turn == nil, !holdOffs.isEmpty else { return }
-        for index in holdOffs.end(at: now) where files[index].phase == .heldOff {
+        for index in holdOffs.end(at: now)
+        where files[index].phase == .heldOff && !files[index].isStaged {
             requeue(index, at: now)
         }
     }

@@ -59,9 +59,11 @@ extension CoordinatorMachine {
             route: route, message: part.message, isLast: part.isLast, answers: [])
         reply.answers.reserveCapacity(part.items.count)
         windows[key]?.heardAt = now
-        let isKnown = windows[key] != nil || turn.windows[key] != nil
-        let isCrowded =
-            !isKnown && windows.count + turn.windows.count >= settings.producersMax
+        let before = self.turn?.windows
+        let isKnown =
+            windows[key] != nil || turn.windows[key] != nil || before?[key] != nil
+        let count = windows.count + turn.windows.count + (before?.count ?? 0)
+        let isCrowded = !isKnown && count >= settings.producersMax
         for item in part.items {
             let result: Result<Acceptance, Rejection>
             switch item.edit {
@@ -103,7 +105,8 @@ extension CoordinatorMachine {
         }
         let file = FileKey(project: key.project, path: edit.path)
         let existing = files.index(of: file)
-        let before = existing.map { turn.files[$0] ?? files[$0] }
+        var before: FileSlot?
+        if let existing { before = slot(existing, in: turn) }
         if edit.expectedVersion != nil, before?.row != nil || before?.inHand != nil {
             throw Rejection(
                 .conflict,
@@ -123,7 +126,8 @@ extension CoordinatorMachine {
         return Acceptance(sequence: sequence, end: nil)
     }
 
-    /// Asks the window, this turn's acceptances first; nil when the number is new.
+    /// Asks the window, the acceptances of turns that are not on disk first; nil when the number is
+    /// new.
     private func judge(
         _ id: EditID, fileHash: UInt64, digest: UInt64, key: ProducerKey, in turn: Turn
     ) throws(Rejection) -> Acceptance? {
@@ -132,7 +136,8 @@ extension CoordinatorMachine {
                 .badRequest, "The edit's number must be 1 to \(countMax); count up from 1.")
         }
         let staged = turn.windows[key]
-        if let seen = staged?.records[id.number] {
+        let before = self.turn?.windows[key]
+        if let seen = staged?.records[id.number] ?? before?.records[id.number] {
             guard seen.digest == digest, seen.fileHash == fileHash else { throw Self.reused }
             return Acceptance(sequence: seen.sequence, end: nil)
         }
@@ -145,10 +150,13 @@ extension CoordinatorMachine {
         case .reused: throw Self.reused
         case .stale: throw Self.stale
         }
-        if let newer = staged?.newest[fileHash], newer.number > id.number {
+        if let newer = staged?.newest[fileHash] ?? before?.newest[fileHash],
+            newer.number > id.number
+        {
             throw Self.overtaken(by: newer.sequence)
         }
-        if let staged, id.number + ProducerWindow.length <= staged.highest { throw Self.stale }
+        let highest = max(staged?.highest ?? 0, before?.highest ?? 0)
+        if id.number + ProducerWindow.length <= highest { throw Self.stale }
         if case .overtaken(let sequence) = verdict { throw Self.overtaken(by: sequence) }
         return nil
     }
@@ -177,12 +185,14 @@ extension CoordinatorMachine {
         if !(before?.isPending ?? false) {
             let others = pendingFiles - own.files
             let room = (settings.pendingFilesMax - others) / 2
-            if own.files + turn.pendingFiles + 1 > max(room, 1) { throw busy("pending files") }
+            let coming = turn.pendingFiles + (self.turn?.pendingFiles ?? 0)
+            if own.files + coming + 1 > max(room, 1) { throw busy("pending files") }
         }
         let replaced = before?.row.map { $0.sequence > header.lastSequence ? $0.byteCount : 0 } ?? 0
         let others = pendingBytes - own.bytes
         let room = (settings.pendingBytesMax - others) / 2
-        let wanted = own.bytes + turn.pendingBytes + edit.change.byteCount - replaced
+        let coming = turn.pendingBytes + (self.turn?.pendingBytes ?? 0)
+        let wanted = own.bytes + coming + edit.change.byteCount - replaced
         if wanted > max(room, settings.contentBytesMax) { throw busy("pending bytes") }
     }
 
@@ -190,8 +200,7 @@ extension CoordinatorMachine {
     private func attach(
         _ named: [TargetURL], to project: ProjectName, in turn: inout Turn
     ) throws(Rejection) {
-        var record =
-            turn.projects[project] ?? projects[project] ?? newProject(project, in: turn)
+        var record = self.record(of: project, in: turn) ?? newProject(project, in: turn)
         let wanted =
             named.isEmpty && record.targets.isEmpty ? [TargetURL(defaultOf: project)] : named
         var attached: [TargetURL] = []
@@ -205,7 +214,7 @@ extension CoordinatorMachine {
                 }
                 continue
             }
-            if let owner = turn.targetOwners[target] ?? targetOwners[target], owner != project {
+            if let owner = owner(of: target, in: turn), owner != project {
                 throw Rejection(
                     .targetTaken,
                     "Target \(target) belongs to project \(owner); name another sandbox.")
@@ -226,11 +235,11 @@ extension CoordinatorMachine {
     }
 
     /// Puts the newest edit into its file's slot; what it replaces ends, or stays open in hand.
-    private func put(
+    private mutating func put(
         _ edit: Edit, id: EditID, digest: UInt64, sequence: EditSequence, at index: FileIndex,
         in turn: inout Turn
     ) {
-        var slot = turn.files[index] ?? files[index]
+        var slot = slot(index, in: turn)
         let isNew = !slot.isPending
         var open: OpenEdit?
         turn.tell(
@@ -238,10 +247,9 @@ extension CoordinatorMachine {
                 .accepted, project: slot.key.project, path: slot.key.path, sequence: sequence,
                 id: id))
         if let old = slot.row {
-            let held = slot.inHand.flatMap { id in
-                holds[id] ?? turn.adopted.first { $0.id == id }?.hold
-            }
-            if let held, !held.isRefresh, held.sequence == old.sequence {
+            if let id = slot.inHand, let held = hold(id, in: turn), !held.isRefresh,
+                held.sequence == old.sequence
+            {
                 open = OpenEdit(sequence: old.sequence, id: old.id)
             } else {
                 open = old.open
@@ -260,6 +268,8 @@ extension CoordinatorMachine {
         slot.content = edit.change.content
         slot.trouble = .none
         turn.files[index] = slot
+        // Staged ahead, it is not handed over meanwhile either.
+        files[index].isStaged = true
         turn.pendingFiles += isNew ? 1 : 0
         if !isNew { turn.replacing[slot.key.project, default: 0] += 1 }
         turn.pendingBytes += edit.change.byteCount

@@ -12,7 +12,8 @@ extension CoordinatorMachine {
 
     /// Stages what was collected, and sends it to disk; one turn at a time.
     mutating func closeTurn(at now: Instant, wall: Timestamp) {
-        guard turn == nil, hasTurn else { return }
+        if turn != nil { return stageAhead(at: now, wall: wall) }
+        guard hasTurn else { return }
         if let turnRetryAt {
             guard now >= turnRetryAt else { return }
             self.turnRetryAt = nil
@@ -23,8 +24,14 @@ extension CoordinatorMachine {
         if !isPaced { turnPacedUntil = nil }
         var staged = Turn(number: lastTurn + 1, header: header, time: wall)
         staged.isInterlude = isPaced
-        turnClosedAt = now
         fill(&staged, at: now)
+        send(staged, at: now)
+    }
+
+    /// Sends a turn to disk; one that changes nothing is true at once.
+    mutating func send(_ filled: Turn, at now: Instant) {
+        var staged = filled
+        turnClosedAt = now
         finish(&staged)
         let isIdle =
             staged.transaction.isEmpty && staged.transaction.header == header
@@ -46,19 +53,9 @@ extension CoordinatorMachine {
     private mutating func fill(_ staged: inout Turn, at now: Instant) {
         let editsMax = active.isShared ? settings.sharedTurnEditsMax : settings.turnEditsMax
         let bytesMax = active.isShared ? settings.sharedTurnBytesMax : settings.turnBytesMax
-        var edits = 0
-        var bytes = 0
-        while edits < editsMax, bytes < bytesMax, !staged.isInterlude || inbox.hasUrgent,
-            let input = inbox.popFirst()
+        while staged.editCount < editsMax, staged.byteCount < bytesMax,
+            !staged.isInterlude || inbox.hasUrgent, let input = inbox.popFirst()
         {
-            if case .edits(let part) = input {
-                edits += part.items.count
-                bytes += part.byteCount
-            } else {
-                edits += input.orderedCount
-                if case .settle = input { edits += 1 }
-                staged.kept.append(input)
-            }
             stage(input, in: &staged, at: now)
         }
     }
@@ -78,6 +75,7 @@ extension CoordinatorMachine {
     }
 
     private mutating func stage(_ input: TurnInput, in staged: inout Turn, at now: Instant) {
+        staged.take(input)
         switch input {
         case .edits(let part): stage(part, in: &staged, at: now)
         case .reports(let incarnation, let reports):
@@ -214,6 +212,10 @@ extension CoordinatorMachine {
     package mutating func committed(_ error: JournalError?, at now: Instant) {
         guard let error else {
             conclude(at: now)
+            // What waits for a moment without a turn: there may be no other one for long.
+            forgetProducers(at: now)
+            endHoldOffs(at: now)
+            closeAhead(at: now)
             return
         }
         guard let failed = turn else { return }
@@ -224,6 +226,7 @@ extension CoordinatorMachine {
         }
         turn = nil
         abandon(failed, at: now)
+        if let ahead = ahead.take() { abandon(ahead, at: now) }
     }
 
     /// Drops a turn whose transaction failed: tables stay as they were, the answer is `busy`.
@@ -246,7 +249,8 @@ extension CoordinatorMachine {
             }
             addEndWaiter(want.id, in: want.project, want.route)
         }
-        for index in failed.files.keys {
+        // What the turn ahead changes too is its to let go.
+        for index in failed.files.keys where ahead?.files[index] == nil {
             files[index].isStaged = false
             requeue(index, at: now)
         }
@@ -372,7 +376,8 @@ extension CoordinatorMachine {
     mutating func forgetProducers(at now: Instant) {
         guard now >= forgetsAt, turn == nil else { return }
         forgetsAt = now + min(settings.producerMemory, .seconds(30))
-        for (key, window) in windows where window.heardAt + settings.producerMemory <= now {
+        for (key, window) in windows
+        where window.heardAt + settings.producerMemory <= now && ahead?.windows[key] == nil {
             acceptanceLog.forget(window.accepted.map(\.sequence))
             windows[key] = nil
         }

@@ -12,8 +12,9 @@ import HeapModule
 ///     inbox ──stage──▶ turn ──commit──▶ disk ──committed──▶ tables, answers, events
 ///                                            ──failed─────▶ dropped, `busy`
 ///
-/// A file that the turn on disk changes is not dispatched until it has come back, so staged values
-/// can replace table entries as a whole.
+/// A file that a turn changes is not dispatched until that has come back, so staged values can
+/// replace table entries as a whole. Edits are staged while the former turn is on its way, on top
+/// of what it will change (`CoordinatorMachine+Ahead.swift`).
 package struct CoordinatorMachine: Sendable {
     /// How far the refilling of a target is.
     struct Refill: Sendable {
@@ -60,6 +61,8 @@ package struct CoordinatorMachine: Sendable {
     var inbox = IntakeInbox()
     var active = ActiveProjects()
     var turn: Turn?
+    /// Edits that stand on it, while it is on its way to disk.
+    var ahead: Turn?
     /// Answers to the parts of a message that were staged so far.
     var gathered: [UInt64: [EditAnswer]] = [:]
     /// When the turn on its way to disk was closed.
@@ -199,6 +202,7 @@ package struct CoordinatorMachine: Sendable {
             first.note(markers.nextDeadline)
             for refill in refills.values { first.note(refill.asked?.until ?? refill.askAt) }
         }
+        if canStageAhead { first.note(passedAt) }
         if turn == nil {
             first.note(forgetsAt)
             first.note(holdOffs.nextEnd)
@@ -228,6 +232,9 @@ package struct CoordinatorMachine: Sendable {
 
     /// Whether a turn is on its way to disk.
     package var isCommitting: Bool { turn != nil }
+
+    /// Whether edits stand on that turn that are not on their way yet.
+    package var isAhead: Bool { ahead != nil }
 
     /// How many reports of a worker wait for the disk.
     package func waitingReportCount(of incarnation: Incarnation) -> Int {

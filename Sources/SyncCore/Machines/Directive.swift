@@ -1,4 +1,5 @@
-/// One step that a coordinator's shell must take, in the order given.
+/// One step that a coordinator's shell must take, in the order given; a turn may go to disk before
+/// what stands in front of it is sent.
 package enum CoordinatorDirective: Sendable {
     /// Make a turn durable; tell the machine by `committed`. One at a time.
     case commit(JournalTransaction)

@@ -30,7 +30,7 @@ package final class SQLiteJournal: Journal {
 
     /// Takes the lock `FILE.lock`, then opens the files; makes them when they are missing.
     ///
-    /// What a crash has left in the files of turns is in the database when this returns.
+    /// What a crash has left in the files of turns stays there, and the next turns follow it.
     ///
     /// - Parameters:
     ///   - file: The database; its directory must exist.
@@ -69,7 +69,7 @@ package final class SQLiteJournal: Journal {
         }
     }
 
-    /// Brings into the database what lies before it; nil when no turn shall lie there any more.
+    /// Reads what lies before the database; nil when no turn shall lie there any more.
     private static func recover(
         _ connection: Connection, file: String, _ options: SQLiteOptions
     ) async throws(SQLiteFailure) -> TurnLog? {
@@ -87,8 +87,8 @@ package final class SQLiteJournal: Journal {
                 beside: file, bytesMax: bytesMax, lastTurn: last.turn, journal: last.journal)
         }
         guard let log = found else { return nil }
-        try await copyAll(of: log, connection, copyTask)
         if bytesMax > 0 { return log }
+        try await copyAll(of: log, connection, copyTask)
         try await Connection.offThread { () throws(SQLiteFailure) in
             for name in TurnLog.names(beside: canonical(file)) { unlink(name) }
         }
@@ -97,9 +97,19 @@ package final class SQLiteJournal: Journal {
 
     /// Reads everything that a coordinator starts from.
     package func snapshot() async throws(JournalError) -> JournalSnapshot {
-        try await guarded { () async throws(SQLiteFailure) in try await self.copyAll(Self.copyTask)
+        // What is copied between two looks would be in both, or in neither.
+        try await guarded { () async throws(SQLiteFailure) in
+            try await self.finishCopying(Self.copyTask, isDue: false)
         }
-        return try await run("read the journal") { try JournalTables($0).snapshot() }
+        let log = log
+        let snapshot = try await run("read the journal") { database in
+            var snapshot = try JournalTables(database).snapshot()
+            for (turns, file) in log?.sides ?? [] { try turns.add(to: &snapshot, from: file) }
+            return snapshot
+        }
+        // Only now: whoever starts waits for what was read, and for no copy.
+        if let log, log.isCopyDue { beginCopying(log) }
+        return snapshot
     }
 
     /// Makes one turn durable: by one write and one sync, or else in one transaction.
@@ -260,10 +270,12 @@ extension SQLiteJournal {
     }
 
     /// Waits for a copy that is under way, and makes the one that is due.
-    private func finishCopying(_ task: String) async throws(SQLiteFailure) {
+    private func finishCopying(
+        _ task: String, isDue: Bool = true
+    ) async throws(SQLiteFailure) {
         let running = copying.withLock { $0.take() }
         if let failure = await running?.result.failure as? SQLiteFailure { throw failure }
-        if let log, log.isCopyDue { try await Self.copy(log, connection, task) }
+        if isDue, let log, log.isCopyDue { try await Self.copy(log, connection, task) }
     }
 
     /// Brings everything into the database.

@@ -87,7 +87,55 @@ struct LoggedTurns: Sendable {
     }
 }
 
+extension LoggedTurns {
+    /// Adds what the turns have changed to what was read of the database.
+    ///
+    /// - Parameter file: Holds the turns.
+    func add(
+        to snapshot: inout JournalSnapshot, from file: TurnFile
+    ) throws(SQLiteFailure) {
+        guard let header else { return }
+        snapshot.header = header
+        snapshot.lastTurn = max(snapshot.lastTurn, lastTurn)
+        addRows(to: &snapshot)
+        var projects = Dictionary(
+            snapshot.projects.map { ($0.name, $0) }, uniquingKeysWith: { _, later in later })
+        projects.merge(self.projects) { _, later in later }
+        snapshot.projects = projects.values.sorted { $0.name < $1.name }
+        var incarnations = Dictionary(
+            snapshot.incarnations.map { ($0.incarnation, $0) },
+            uniquingKeysWith: { _, later in later })
+        for (incarnation, record) in self.incarnations { incarnations[incarnation] = record }
+        snapshot.incarnations = incarnations.values.sorted {
+            $0.incarnation.description < $1.incarnation.description
+        }
+        snapshot.acceptances.removeAll { acceptancesRemoved.contains($0.turn) }
+        for (_, segment) in acceptances.sorted(by: { $0.key < $1.key }) {
+            snapshot.acceptances.append(try segment.read(from: file))
+        }
+        snapshot.events.removeAll { $0.turn <= eventsTrimmedThrough ?? 0 }
+        for segment in events { snapshot.events.append(try segment.read(from: file)) }
+    }
+
+    private func addRows(to snapshot: inout JournalSnapshot) {
+        if !removed.isEmpty { snapshot.rows.removeAll { removed.contains($0.sequence) } }
+        if !amended.isEmpty {
+            for place in snapshot.rows.indices {
+                guard let row = amended[snapshot.rows[place].sequence] else { continue }
+                snapshot.rows[place].open = row.open
+                snapshot.rows[place].failure = row.failure
+            }
+        }
+        snapshot.rows += written.values.map(\.row)
+        snapshot.rows.sort { $0.sequence < $1.sequence }
+    }
+}
+
 extension LoggedTurns.Segment {
+    fileprivate func read(from file: TurnFile) throws(SQLiteFailure) -> JournalSegment {
+        JournalSegment(turn: turn, first: first, count: count, bytes: try file.read(bytes))
+    }
+
     fileprivate init?(_ segment: JournalSegment?, at bytes: LoggedBytes?) {
         guard let segment, let bytes else { return nil }
         self.init(turn: segment.turn, first: segment.first, count: segment.count, bytes: bytes)

@@ -101,6 +101,14 @@ final class TurnFile: Sendable {
         #endif
     }
 
+    /// Writes what stands there once more, and waits until it is on the disk.
+    ///
+    /// After an fsync that failed a turn can be read, yet may never reach the disk, whatever the
+    /// next fsync of it says. Written anew, it does, or this fails.
+    func rewrite(_ place: LoggedBytes) throws(SQLiteFailure) {
+        try append(try read(place), at: place.offset)
+    }
+
     /// Reads bytes back that were written.
     func read(_ place: LoggedBytes) throws(SQLiteFailure) -> [UInt8] {
         let bytes = try readPresent(place)
@@ -129,7 +137,8 @@ final class TurnFile: Sendable {
         return bytes
     }
 
-    /// The records from the beginning, as far as they are whole, of one lap, and follow each other.
+    /// The records from the beginning, as far as they are whole, of one lap, and follow each other;
+    /// where the last one lies, and where they end.
     ///
     /// What follows is older, or was being written when the machine stopped.
     ///
@@ -138,8 +147,9 @@ final class TurnFile: Sendable {
     /// - Throws: `corrupt` when a record of a later turn is damaged and another one follows it.
     func records(
         after known: UInt64
-    ) throws(SQLiteFailure) -> (records: [TurnRecord], end: Int) {
+    ) throws(SQLiteFailure) -> (records: [TurnRecord], last: LoggedBytes?, end: Int) {
         var records: [TurnRecord] = []
+        var last: LoggedBytes?
         var offset = 0
         while let prefix = try prefix(at: offset, after: records.last) {
             guard let record = try record(at: offset, prefix, after: known) else {
@@ -155,9 +165,10 @@ final class TurnFile: Sendable {
                 break
             }
             records.append(record)
+            last = LoggedBytes(offset: offset, count: prefix.count)
             offset += prefix.count
         }
-        return (records, offset)
+        return (records, last, offset)
     }
 
     /// The prefix of a record that may begin there, and follow another one of this lap.

@@ -75,9 +75,11 @@ final class TurnLog: Sendable {
         try TurnFile.syncNames(beside: file)
         var state = State(lastTurn: lastTurn)
         var found: [(side: Int, record: TurnRecord)] = []
+        var lastPlaces: [LoggedBytes?] = []
         for (side, file) in files.enumerated() {
-            let (records, end) = try file.records(after: lastTurn)
+            let (records, last, end) = try file.records(after: lastTurn)
             state.sides[side].end = end
+            lastPlaces.append(last)
             if let lap = records.first?.lap { state.sides[side].lap = lap }
             found += records.filter { $0.transaction.turn > lastTurn }.map { (side, $0) }
         }
@@ -94,6 +96,9 @@ final class TurnLog: Sendable {
             state.sides[side] = Side()
             // What makes room must find some when the disk is full.
             _ = try files[side].reserve(reservedBytes)
+        }
+        if let side = found.last?.side, let place = lastPlaces[side] {
+            try files[side].rewrite(place)
         }
         self.state = Mutex(state)
     }
@@ -156,6 +161,13 @@ final class TurnLog: Sendable {
 
     /// Whether there is nothing to copy at all.
     var isEmpty: Bool { state.withLock { $0.sides.allSatisfy(\.turns.isEmpty) } }
+
+    /// What both files hold that the database may not have, oldest first.
+    var sides: [(turns: LoggedTurns, file: TurnFile)] {
+        state.withLock { state in
+            [1 - state.current, state.current].map { (state.sides[$0].turns, files[$0]) }
+        }
+    }
 
     /// Lets the other file take turns; it must have been copied.
     func turnOver() {

@@ -1,0 +1,209 @@
+import SyncCore
+import SyncTestKit
+import Testing
+
+/// Edits that are staged while the turn before is on its way to disk, on top of what it changes.
+@Suite struct AheadTests {
+    private static func held() throws -> MachineCluster {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        cluster.holdsCommits = true
+        return cluster
+    }
+
+    /// Brings turns back from the disk until none is on its way.
+    private static func finish(_ cluster: MachineCluster) {
+        while cluster.isCommitting {
+            cluster.finishCommit()
+            cluster.settle()
+        }
+    }
+
+    @Test func `what was staged ahead goes to disk as its turn comes back`() throws {
+        let cluster = try Self.held()
+        let first = cluster.push(MachineCluster.put("a", "1"), number: 1)
+        let second = cluster.push(MachineCluster.put("b", "2"), number: 2)
+        let third = cluster.push(MachineCluster.put("c", "3"), number: 3)
+        #expect(cluster.coordinator.isAhead)
+        cluster.finishCommit()
+        #expect(!cluster.coordinator.isAhead)
+        cluster.settle()
+        // Nothing is promised before it is on disk.
+        #expect(cluster.sequence(of: first) == 1)
+        #expect(cluster.answer(to: second) == nil)
+        #expect(cluster.isCommitting)
+        cluster.finishCommit()
+        cluster.settle()
+        #expect(cluster.sequence(of: second) == 2)
+        #expect(cluster.sequence(of: third) == 3)
+        #expect(cluster.journal.snapshot.rows.count == 3)
+        #expect(!cluster.isCommitting)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `an edit staged ahead replaces the one that is on its way`() throws {
+        let cluster = try Self.held()
+        cluster.push(MachineCluster.put("f", "old"), number: 1)
+        let newer = cluster.push(MachineCluster.put("f", "new"), number: 2)
+        try cluster.addWorker("w")
+        cluster.finishCommit()
+        cluster.settle()
+        // The older one is not handed over, though it is on disk.
+        #expect(cluster.text("f") == nil)
+        Self.finish(cluster)
+        #expect(cluster.sequence(of: newer) == 2)
+        #expect(cluster.text("f") == "new")
+        #expect(
+            cluster.story(of: "f") == ["accepted 1", "accepted 2", "superseded 1", "synced 2"])
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `both fail with the turn on disk, and both are taken when they come again`() throws {
+        let cluster = try Self.held()
+        cluster.journal.isFull = true
+        let first = cluster.push(MachineCluster.put("f", "1"), number: 1)
+        let second = cluster.push(MachineCluster.put("f", "2"), number: 2)
+        let third = cluster.push(MachineCluster.put("g", "3"), number: 3)
+        cluster.finishCommit()
+        cluster.settle()
+        for route in [first, second, third] { #expect(cluster.rejection(of: route) == .busy) }
+        #expect(!cluster.isCommitting)
+        #expect(cluster.journal.snapshot.rows.isEmpty)
+        cluster.journal.isFull = false
+        cluster.advance(by: .seconds(1))
+        try cluster.addWorker("w")
+        Self.finish(cluster)
+        for (number, edit) in [("f", "1"), ("f", "2"), ("g", "3")].enumerated() {
+            let route = cluster.push(
+                MachineCluster.put(edit.0, edit.1), number: UInt64(number + 1))
+            Self.finish(cluster)
+            #expect(cluster.sequence(of: route) == UInt64(number + 1))
+        }
+        #expect(cluster.text("f") == "2")
+        #expect(cluster.text("g") == "3")
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a file that ends in the turn on disk keeps its place for the edit ahead`() throws {
+        let cluster = try Self.held()
+        try cluster.addWorker("w")
+        Self.finish(cluster)
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        cluster.finishCommit()
+        cluster.settle()
+        // On its way now: that the first edit is synced.
+        #expect(cluster.isCommitting)
+        #expect(cluster.text("f") == "1")
+        cluster.push(MachineCluster.put("f", "2"), number: 2)
+        #expect(cluster.coordinator.isAhead)
+        cluster.finishCommit()
+        cluster.settle()
+        // A file that comes now must not be given the other one's place.
+        cluster.push(MachineCluster.put("g", "3"), number: 3)
+        Self.finish(cluster)
+        #expect(cluster.text("f") == "2")
+        #expect(cluster.text("g") == "3")
+        #expect(
+            cluster.story(of: "f") == ["accepted 1", "synced 1", "accepted 2", "synced 2"])
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `an edit staged ahead of one in hand leaves that one open`() throws {
+        let cluster = try Self.held()
+        let worker = try cluster.addWorker("w")
+        Self.finish(cluster)
+        worker.holdsSteps = true
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        Self.finish(cluster)
+        cluster.push(MachineCluster.put("g", "1"), number: 2)
+        cluster.push(MachineCluster.put("f", "2"), number: 3)
+        #expect(cluster.coordinator.isAhead)
+        Self.finish(cluster)
+        #expect(cluster.story(of: "f") == ["accepted 1", "accepted 3"])
+        worker.holdsSteps = false
+        cluster.settle()
+        Self.finish(cluster)
+        #expect(cluster.text("f") == "2")
+        #expect(
+            cluster.story(of: "f") == ["accepted 1", "accepted 3", "synced 1", "synced 3"])
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a number that comes again gets the sequence that is on its way`() throws {
+        let cluster = try Self.held()
+        let first = cluster.push(MachineCluster.put("f", "1"), number: 1)
+        let again = cluster.push(MachineCluster.put("f", "1"), number: 1)
+        let other = cluster.push(MachineCluster.put("f", "2"), number: 1)
+        let later = cluster.push(MachineCluster.put("f", "3"), number: 5)
+        let overtaken = cluster.push(MachineCluster.put("f", "2"), number: 4)
+        Self.finish(cluster)
+        #expect(cluster.sequence(of: first) == 1)
+        #expect(cluster.sequence(of: again) == 1)
+        #expect(cluster.rejection(of: other) == .numberReused)
+        #expect(cluster.sequence(of: later) == 2)
+        #expect(cluster.rejection(of: overtaken) == .overtaken)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `limits count what is on its way and what is staged ahead`() throws {
+        var settings = CoordinatorSettings()
+        settings.pendingFilesMax = 4
+        let cluster = try MachineCluster(settings: settings)
+        cluster.holdsCommits = true
+        let routes = ["a", "b", "c"].enumerated().map { place, path in
+            cluster.push(MachineCluster.put(path, "1"), number: UInt64(place + 1))
+        }
+        Self.finish(cluster)
+        #expect(routes.map { cluster.rejection(of: $0) } == [nil, nil, .busy])
+    }
+
+    @Test func `a target that is on its way to another project is taken`() throws {
+        let cluster = try Self.held()
+        let target = try #require(TargetURL("local:shared"))
+        let other = MachineCluster.name("p2")
+        cluster.push(MachineCluster.put("f", "1", targets: [target]), number: 1)
+        let refused = cluster.push(
+            MachineCluster.put("f", "2", targets: [target]), number: 1, project: other)
+        #expect(cluster.coordinator.isAhead)
+        Self.finish(cluster)
+        #expect(cluster.rejection(of: refused) == .targetTaken)
+    }
+
+    @Test func `what workers report waits for no second turn of edits`() throws {
+        let cluster = try Self.held()
+        let worker = try cluster.addWorker("w")
+        Self.finish(cluster)
+        worker.holdsSteps = true
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        Self.finish(cluster)
+        cluster.push(MachineCluster.put("g", "1"), number: 2)
+        worker.holdsSteps = false
+        cluster.settle()
+        // The outcome of `f` waits; an edit that comes now is not staged before it.
+        cluster.push(MachineCluster.put("h", "1"), number: 3)
+        #expect(!cluster.coordinator.isAhead)
+        cluster.finishCommit()
+        cluster.settle()
+        cluster.finishCommit()
+        cluster.settle()
+        #expect(cluster.story(of: "f").last == "synced 1")
+        Self.finish(cluster)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a restart finds what was on disk, and nothing of what was ahead`() throws {
+        let cluster = try Self.held()
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        let ahead = cluster.push(MachineCluster.put("f", "2"), number: 2)
+        cluster.finishCommit()
+        try cluster.restartCoordinator()
+        cluster.holdsCommits = false
+        try cluster.addWorker("w")
+        cluster.advance(by: .seconds(10))
+        #expect(cluster.answer(to: ahead) == nil)
+        #expect(cluster.text("f") == "1")
+        let again = cluster.push(MachineCluster.put("f", "2"), number: 2)
+        #expect(cluster.sequence(of: again) == 2)
+        #expect(cluster.text("f") == "2")
+        #expect(cluster.violations() == [])
+    }
+}
