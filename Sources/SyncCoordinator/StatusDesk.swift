@@ -28,6 +28,8 @@ actor StatusDesk: SocketLoopClient {
     private let questions: AsyncStream<[MarkQuestion]>.Continuation
     private let logger: Logger
     private var publisher: StatusPublisher?
+    /// Whether marks were asked for that have not come: one question at a time.
+    private var isAsking = false
 
     init(
         on loop: SocketLoop, gauge: StatusGauge, clock: ProcessClock,
@@ -63,15 +65,20 @@ actor StatusDesk: SocketLoopClient {
 
     private func turn(at instant: ContinuousClock.Instant) -> ContinuousClock.Instant? {
         guard let publisher else { return nil }
-        let asked = publisher.turn(at: clock.instant(instant))
+        let asked = publisher.turn(at: clock.instant(instant), isAnswered: !isAsking)
         // Before the question: what is told once it is answered must come here.
         gauge.note(publisher)
-        if !asked.isEmpty { questions.yield(asked) }
+        if !asked.isEmpty {
+            isAsking = true
+            questions.yield(asked)
+        }
         for notice in publisher.takeNotices() {
             logger.log(level: notice.isWarning ? .warning : .info, "\(notice.sentence)")
         }
+        // A mark that is due while others are owed is asked for when they come.
+        let marksAt = isAsking ? nil : publisher.nextDeadline
         return [
-            publisher.nextDeadline.map { clock.continuous($0) }, publisher.connectionDeadline,
+            marksAt.map { clock.continuous($0) }, publisher.connectionDeadline,
         ].compactMap(\.self).min()
     }
 
@@ -83,6 +90,7 @@ actor StatusDesk: SocketLoopClient {
             gauge.told(events)
         case .hint(let hint): publisher?.publish(hint)
         case .marks(let marks):
+            isAsking = false
             for mark in marks {
                 publisher?.mark(
                     mark.question, number: mark.number, projectNumber: mark.projectNumber)

@@ -1,3 +1,4 @@
+internal import OrderedCollections
 package import SyncCore
 package import ZeroMQ
 
@@ -45,7 +46,7 @@ package final class StatusPublisher {
     private var lengths: [Int: Int] = [:]
     /// More came than are kept: every topic counts as heard until nobody listens.
     private var isOverfull = false
-    private var fresh: [[UInt8]] = []
+    private var fresh: OrderedSet<[UInt8]> = []
     private var marksAt: Instant?
     private var watch: ConnectionWatch
 
@@ -93,10 +94,14 @@ package final class StatusPublisher {
     }
 
     /// Reads subscriptions; returns the marks that are due.
-    package func turn(at now: Instant) -> [MarkQuestion] {
+    ///
+    /// - Parameter isAnswered: Whether none is owed from before; else those that are due wait.
+    package func turn(at now: Instant, isAnswered: Bool = true) -> [MarkQuestion] {
         watch.read(socket)
-        readSubscriptions()
-        var due = fresh
+        // Whoever subscribes faster than marks are made waits.
+        if fresh.count < Self.subscriptionsPerTurnMax { readSubscriptions() }
+        guard isAnswered else { return [] }
+        var due = Array(fresh)
         fresh = []
         if prefixes.isEmpty {
             marksAt = nil

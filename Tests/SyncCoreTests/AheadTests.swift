@@ -168,6 +168,47 @@ import Testing
         #expect(cluster.rejection(of: refused) == .targetTaken)
     }
 
+    @Test func `a repeat that asks for its end is told the one that is on its way`() throws {
+        let cluster = try Self.held()
+        try cluster.addWorker("w")
+        Self.finish(cluster)
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        cluster.finishCommit()
+        cluster.settle()
+        #expect(cluster.isCommitting)
+        var edit = MachineCluster.put("f", "1")
+        edit.wantsEnd = true
+        let again = cluster.push(edit, number: 1)
+        #expect(cluster.coordinator.isAhead)
+        Self.finish(cluster)
+        let ends = cluster.answers(to: again).filter { reply in
+            if case .end = reply { true } else { false }
+        }
+        #expect(cluster.sequence(of: again) == 1)
+        #expect(ends.count == 1)
+        #expect(cluster.violations() == [])
+    }
+
+    @Test func `a refusal that stands on a turn which fails is none`() throws {
+        let cluster = try Self.held()
+        let target = try #require(TargetURL("local:shared"))
+        let other = MachineCluster.name("p2")
+        cluster.push(MachineCluster.put("f", "5", targets: [target]), number: 5)
+        let taken = cluster.push(
+            MachineCluster.put("f", "2", targets: [target]), number: 1, project: other)
+        let overtaken = cluster.push(MachineCluster.put("f", "4"), number: 4)
+        cluster.journal.isFull = true
+        Self.finish(cluster)
+        #expect(cluster.rejection(of: taken) == .busy)
+        #expect(cluster.rejection(of: overtaken) == .busy)
+        cluster.journal.isFull = false
+        cluster.advance(by: .seconds(1))
+        let free = cluster.push(
+            MachineCluster.put("f", "2", targets: [target]), number: 1, project: other)
+        Self.finish(cluster)
+        #expect(cluster.sequence(of: free) == 1)
+    }
+
     @Test func `what workers report waits for no second turn of edits`() throws {
         let cluster = try Self.held()
         let worker = try cluster.addWorker("w")

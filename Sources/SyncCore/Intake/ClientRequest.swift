@@ -27,6 +27,17 @@ package enum RejectionCode: String, Sendable, CaseIterable {
     case conflict
     case numberReused = "number-reused"
     case unknown
+
+    /// Whether it follows from what was accepted before.
+    var isOfTables: Bool {
+        switch self {
+        case .staleNumber, .overtaken, .targetTaken, .targetDetached, .conflict, .numberReused:
+            true
+        case .badRequest, .unsupportedVersion, .invalidPath, .tooLarge, .busy, .forbidden,
+            .unknown:
+            false
+        }
+    }
 }
 
 /// A refusal: a stable word, a sentence for a person, and when to come again.

@@ -126,6 +126,8 @@ struct Turn: Sendable {
     /// Edits that it took, and what else weighs as much; and bytes of their content.
     var editCount = 0
     var byteCount = 0
+    /// Edits that it took, by project.
+    var editCounts: [ProjectName: Int] = [:]
     /// Whether a store is taken over.
     var isAdopting = false
     /// Whether it lies within a flood's pause.
@@ -148,6 +150,7 @@ struct Turn: Sendable {
         switch input {
         case .edits(let part):
             editCount += part.items.count
+            editCounts[part.project, default: 0] += part.items.count
             byteCount += part.byteCount
             return
         case .order(_, let order): editCount += order.items.count

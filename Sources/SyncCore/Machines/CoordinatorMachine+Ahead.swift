@@ -9,8 +9,9 @@
 ///                                            ──failed────▶ both dropped, `busy`
 ///
 /// All else (reports, registrations, orders) is staged on the tables, as ever: it decides by what
-/// holds, and there may be no edit between it and what it was told. Nor is anything staged ahead
-/// while projects share: the keystroke that comes next would wait for the flood's turn.
+/// holds. While such a thing waits, nothing more is staged ahead, so it waits for one turn more at
+/// most. Nor is anything while projects share: the keystroke that comes next would wait for the
+/// flood's turn.
 extension CoordinatorMachine {
     /// Edits staged ahead in one pass, about: sockets are looked at in between.
     private static let aheadEditsPerPassMax = 256
@@ -38,10 +39,13 @@ extension CoordinatorMachine {
 
     /// Sends what was staged ahead to disk, now that what it stands on is true.
     ///
-    /// A project that had nothing waiting joins, so that it waits for no further turn.
+    /// A project that had nothing waiting joins, so that it waits for no further turn; so many may
+    /// that the turn has twice its goal.
     mutating func closeAhead(at now: Instant) {
         guard var staged = ahead.take() else { return }
-        while inbox.hasFresh || (hasRoom(staged) && !inbox.hasOthers && !active.isShared),
+        while inbox.hasFresh
+            ? hasRoom(staged, goals: 2)
+            : hasRoom(staged) && !inbox.hasOthers && !active.isShared,
             let part = inbox.popEdits()
         {
             staged.take(.edits(part))
@@ -50,9 +54,10 @@ extension CoordinatorMachine {
         send(staged, at: now)
     }
 
-    private func hasRoom(_ staged: Turn?) -> Bool {
+    private func hasRoom(_ staged: Turn?, goals: Int = 1) -> Bool {
         guard let staged else { return true }
-        return staged.editCount < settings.turnEditsMax && staged.byteCount < settings.turnBytesMax
+        return staged.editCount < goals * settings.turnEditsMax
+            && staged.byteCount < goals * settings.turnBytesMax
     }
 
     // MARK: What an edit stands on

@@ -21,7 +21,7 @@ extension CoordinatorMachine {
     mutating func noteSharing(at now: Instant) {
         active.forget(at: now)
         active.findFloods(quietMax: settings.quietEditsMax) { project in
-            var waiting = inbox.load(of: project).edits
+            var waiting = inbox.load(of: project).edits + (ahead?.editCounts[project] ?? 0)
             for queue in arriving { waiting += queue.count(of: project) }
             for queue in placed.values { waiting += queue.count(of: project) }
             return waiting
@@ -59,11 +59,9 @@ extension CoordinatorMachine {
             route: route, message: part.message, isLast: part.isLast, answers: [])
         reply.answers.reserveCapacity(part.items.count)
         windows[key]?.heardAt = now
-        let before = self.turn?.windows
         let isKnown =
-            windows[key] != nil || turn.windows[key] != nil || before?[key] != nil
-        let count = windows.count + turn.windows.count + (before?.count ?? 0)
-        let isCrowded = !isKnown && count >= settings.producersMax
+            windows[key] != nil || turn.windows[key] != nil || self.turn?.windows[key] != nil
+        let isCrowded = !isKnown && producerCount(in: turn) >= settings.producersMax
         for item in part.items {
             let result: Result<Acceptance, Rejection>
             switch item.edit {
@@ -86,6 +84,13 @@ extension CoordinatorMachine {
             reply.answers.append(EditAnswer(number: item.number, result: result))
         }
         turn.replies.append(reply)
+    }
+
+    /// Producers that are remembered, or will be; asked for one that is not.
+    private func producerCount(in turn: Turn) -> Int {
+        var fresh = Set(turn.windows.keys)
+        if let before = self.turn?.windows.keys { fresh.formUnion(before) }
+        return windows.count + fresh.count { windows[$0] == nil }
     }
 
     /// Stages one edit, or says why not.

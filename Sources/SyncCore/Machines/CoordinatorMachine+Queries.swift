@@ -31,10 +31,17 @@ extension CoordinatorMachine {
         "The edit has ended, but the event log does not reach back to its end any more; look at "
             + "the file with 'syncd history'.")
 
-    /// Notes who waits for an end; past the limit it is refused, because no answer would come.
+    /// Notes who waits for an end, or tells it; past the limit it is refused, because no answer would
+    /// come.
     mutating func addEndWaiter(_ id: EditID, in project: ProjectName, _ route: ClientRoute) {
         let key = ProducerKey(project: project, producer: id.producer)
-        if windows[key]?.accepted(id.number)?.isEndForgotten ?? false {
+        let accepted = windows[key]?.accepted(id.number)
+        // Of a repeat it may have been on its way to disk when that was staged.
+        if let accepted, let end = accepted.end {
+            directives.append(.reply(route, .end(id, sequence: accepted.sequence, end)))
+            return
+        }
+        if accepted?.isEndForgotten ?? false {
             directives.append(.reply(route, .rejected(Self.endForgotten)))
             return
         }

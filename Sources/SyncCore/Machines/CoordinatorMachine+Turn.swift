@@ -233,10 +233,7 @@ extension CoordinatorMachine {
     private mutating func abandon(_ failed: Turn, at now: Instant) {
         for reply in failed.replies {
             var answers = reply.answers
-            for index in answers.indices {
-                guard case .success(let acceptance) = answers[index].result,
-                    acceptance.sequence > header.lastSequence
-                else { continue }
+            for index in answers.indices where isVoid(answers[index].result) {
                 answers[index] = EditAnswer(
                     number: answers[index].number, result: .failure(busy("journal")))
             }
@@ -258,6 +255,14 @@ extension CoordinatorMachine {
         inbox.prepend(contentsOf: failed.kept)
         turnRetryAt = now + settings.busyWait
         isJournalShort = true
+    }
+
+    /// Whether an answer may stand on what has not come to disk.
+    private func isVoid(_ result: Result<Acceptance, Rejection>) -> Bool {
+        switch result {
+        case .success(let acceptance): acceptance.sequence > header.lastSequence
+        case .failure(let rejection): rejection.code.isOfTables
+        }
     }
 
     /// Answers a message when the last of its parts has come back.
