@@ -181,8 +181,12 @@ actor Coordinator: SocketLoopClient {
         note(error)
         noteTurn(disk)
         let now = clock.now
-        machine.committed(error, at: now)
-        // The next turn may be staged already: the disk waits for no pass.
+        turnBeganAt = nil
+        machine.committed(error, at: now) { transaction in
+            turnBeganAt = now
+            outlets.commits.yield(transaction)
+            return true
+        }
         guard let sockets else { return }
         run(machine.takeDirectives(), sockets, at: now)
     }

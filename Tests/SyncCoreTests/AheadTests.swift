@@ -40,6 +40,43 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `whoever takes the turn staged ahead gets it before the former one is told`() throws
+    {
+        let now = Instant(nanoseconds: 1_000_000_000)
+        var machine = try CoordinatorMachine(
+            settings: CoordinatorSettings(),
+            snapshot: JournalSnapshot(header: JournalHeader(journal: JournalID(bits: 7))),
+            epoch: Epoch(bits: 1), at: now)
+        for number in 1...2 as ClosedRange<UInt64> {
+            machine.receive(
+                .edits(
+                    project: MachineCluster.project, producer: MachineCluster.producer(),
+                    [EditItem(number: number, edit: .success(MachineCluster.put("f", "\(number)")))]
+                ),
+                from: ClientRoute(envelope: [[1]], request: [UInt8(number)]), at: now)
+            machine.pass(at: now, wall: Timestamp(milliseconds: 1), isDrained: true)
+        }
+        _ = machine.takeDirectives()
+        var taken: [JournalTransaction] = []
+        machine.committed(nil, at: now) {
+            taken.append($0)
+            return true
+        }
+        #expect(taken.map(\.turn) == [2])
+        #expect(taken.first?.rowsRemoved == [EditSequence(1)])
+        #expect(taken.first?.rowsWritten.map(\.row.sequence) == [EditSequence(2)])
+        #expect(taken.first?.events?.first == 3)
+        let told = machine.takeDirectives()
+        #expect(!told.contains { if case .commit = $0 { true } else { false } })
+        #expect(machine.isCommitting)
+        machine.committed(nil, at: now)
+        #expect(!machine.isCommitting)
+        let replies = machine.takeDirectives().filter {
+            if case .reply = $0 { true } else { false }
+        }
+        #expect(replies.count == 1)
+    }
+
     @Test func `an edit staged ahead replaces the one that is on its way`() throws {
         let cluster = try Self.held()
         cluster.push(MachineCluster.put("f", "old"), number: 1)

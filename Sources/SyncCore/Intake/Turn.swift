@@ -128,6 +128,8 @@ struct Turn: Sendable {
     var byteCount = 0
     /// Edits that it took, by project.
     var editCounts: [ProjectName: Int] = [:]
+    /// Whether it changes nothing; known when it is finished.
+    var isIdle = false
     /// Whether a store is taken over.
     var isAdopting = false
     /// Whether it lies within a flood's pause.

@@ -21,6 +21,8 @@ extension CoordinatorMachine {
         guard turn != nil, !inbox.isEmpty, !inbox.hasOthers else { return false }
         if active.isShared || turnPacedUntil != nil || isJournalShort { return false }
         if isRecovering || isToBeAdopted { return false }
+        // What is carried to a new segment is carried by a turn that stands on the tables.
+        if acceptanceLog.turnToClean != nil { return false }
         return hasRoom(ahead)
     }
 
@@ -37,7 +39,7 @@ extension CoordinatorMachine {
         ahead = staged
     }
 
-    /// Sends what was staged ahead to disk, now that what it stands on is true.
+    /// Finishes what was staged ahead, now that what it stands on is on disk.
     ///
     /// A project that had nothing waiting joins, so that it waits for no further turn; so many may
     /// that the turn has twice its goal.
@@ -51,7 +53,8 @@ extension CoordinatorMachine {
             staged.take(.edits(part))
             stage(part, in: &staged, at: now)
         }
-        send(staged, at: now)
+        finish(&staged)
+        ahead = staged
     }
 
     private func hasRoom(_ staged: Turn?, goals: Int = 1) -> Bool {
