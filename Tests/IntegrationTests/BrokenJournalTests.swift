@@ -72,13 +72,12 @@ import ZeroMQ
         try await journal.commit(turn(1, header))
         await journal.close()
         try FileManager.default.copyItem(atPath: file, toPath: file + ".backup")
-        let later = try await SQLiteJournal(file: file)
-        for number in UInt64(2)...4 {
-            // What was read is in the database, and the next turn goes into the other file.
-            _ = try await later.snapshot()
+        for number in UInt64(2)...3 {
+            // Each takes the former one's place, which the database has.
+            let later = try await SQLiteJournal(file: file)
             try await later.commit(turn(number, header))
+            await later.close()
         }
-        await later.close()
         // The backup alone, over what it is a copy of.
         try FileManager.default.removeItem(atPath: file)
         try FileManager.default.copyItem(atPath: file + ".backup", toPath: file)
