@@ -90,6 +90,31 @@ struct DiskTests {
     }
 
     @Test(.timeLimit(.patience))
+    func `a coordinator killed on a full disk starts there, and goes on when there is room`()
+        async throws
+    {
+        let disk = try TestDisk.inMemory(byteCount: 32 << 20)
+        defer { disk.remove() }
+        let cluster = try await DaemonCluster.start(
+            workers: 1, places: DaemonCluster.Places(journal: disk.path))
+        let producer = try await cluster.producer("p1", name: "tester")
+        _ = await producer.submit(MachineCluster.put("f", "1"))
+        try await cluster.flush()
+        try disk.fill()
+        cluster.crashCoordinator()
+        try cluster.startCoordinator()
+        // It answers, and knows what it had accepted.
+        let known = try await cluster.queue("p1").projects.first?.eventNumber ?? 0
+        #expect(known > 0)
+        try disk.empty()
+        _ = await producer.submit(MachineCluster.put("f", "2"))
+        try await cluster.flush()
+        #expect(
+            try String(contentsOfFile: cluster.sandboxes + "/p1/f", encoding: .utf8) == "2")
+        await cluster.stop()
+    }
+
+    @Test(.timeLimit(.patience))
     func `a full store lets its files wait, burns no attempt, and goes on by itself`()
         async throws
     {
