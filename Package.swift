@@ -183,6 +183,13 @@ let package = Package(
             name: "SyncWorkerTests", dependencies: ["SyncWorker", "SyncCore", "SyncTestKit"],
             swiftSettings: settings),
         .testTarget(
+            name: "SyncCoordinatorTests",
+            dependencies: [
+                "SyncCoordinator", "SyncCore", "SyncTransport", "SyncTestKit", "ZeroMQ",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
             name: "SyncClientTests",
             dependencies: ["SyncClient", "SyncCore", "SyncTransport", "SyncTestKit"],
             swiftSettings: settings),

@@ -67,7 +67,7 @@ actor StatusDesk: SocketLoopClient {
         guard let publisher else { return nil }
         let asked = publisher.turn(at: clock.instant(instant), isAnswered: !isAsking)
         // Before the question: what is told once it is answered must come here.
-        gauge.note(publisher)
+        gauge.note(isHeard: publisher.isHeard, publisher.connections)
         if !asked.isEmpty {
             isAsking = true
             questions.yield(asked)
@@ -105,7 +105,7 @@ final class StatusGauge: Sendable {
     ///
     /// As many as libzmq keeps for a subscriber. What comes beyond is not told, which monitors find
     /// out by the numbers.
-    private static let waitingMax = 100_000
+    static let waitingMax = 100_000
 
     private let isHeard = Atomic(false)
     private let waiting = Atomic(0)
@@ -128,10 +128,9 @@ final class StatusGauge: Sendable {
         return true
     }
 
-    /// Notes who listens.
-    func note(_ publisher: StatusPublisher) {
-        isHeard.store(publisher.isHeard, ordering: .releasing)
-        let connections = publisher.connections
+    /// Notes whether anybody listens, and how many are connected.
+    func note(isHeard: Bool, _ connections: (count: Int, refused: Int)) {
+        self.isHeard.store(isHeard, ordering: .releasing)
         count.store(connections.count, ordering: .relaxed)
         refused.store(connections.refused, ordering: .relaxed)
     }
