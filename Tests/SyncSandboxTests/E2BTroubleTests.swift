@@ -54,6 +54,18 @@ struct E2BTroubleTests {
         }
     }
 
+    @Test func `what goes while it is listed is listed again, at a revocation too`() async throws {
+        try await E2BSandbox.with { sandbox in
+            _ = try await sandbox.entered()
+            let gone = "error reading directory /9: no such file or directory"
+            sandbox.double.fail(
+                .list, times: 2, path: ".syncd/revoked", with: .refuse(500, gone))
+            let next = SandboxConformance.stage(2)
+            try await sandbox.writer().revoke([stage], others: false, keeping: next)
+            #expect(try sandbox.entry(".syncd/stage/\(stage)") == .text(""))
+        }
+    }
+
     @Test func `a revocation without an answer is tried three times`() async throws {
         try await E2BSandbox.with { sandbox in
             _ = try await sandbox.entered()

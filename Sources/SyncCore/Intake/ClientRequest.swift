@@ -30,13 +30,8 @@ package enum RejectionCode: String, Sendable, CaseIterable {
 
     /// Whether it follows from what was accepted before.
     var isOfTables: Bool {
-        switch self {
-        case .staleNumber, .overtaken, .targetTaken, .targetDetached, .conflict, .numberReused:
-            true
-        case .badRequest, .unsupportedVersion, .invalidPath, .tooLarge, .busy, .forbidden,
-            .unknown:
-            false
-        }
+        [.staleNumber, .overtaken, .targetTaken, .targetDetached, .conflict, .numberReused]
+            .contains(self)
     }
 }
 

@@ -31,7 +31,7 @@ extension CoordinatorMachine {
         "The edit has ended, but the event log does not reach back to its end any more; look at "
             + "the file with 'syncd history'.")
 
-    /// Notes who waits for an end, or tells it; past the limit it is refused, because no answer would
+    /// Notes who waits for an end, or tells it; past the limit it is refused, as no answer would
     /// come.
     mutating func addEndWaiter(_ id: EditID, in project: ProjectName, _ route: ClientRoute) {
         let key = ProducerKey(project: project, producer: id.producer)

@@ -29,7 +29,7 @@ extension CoordinatorMachine {
         begin(staged, at: now)
     }
 
-    /// Lets a finished turn be the one on its way to disk; one that changes nothing is true at once.
+    /// Lets a finished turn be the one on its way to disk; an idle one is true at once.
     ///
     /// - Parameter isSent: Whether its transaction has gone already.
     mutating func begin(_ staged: Turn, isSent: Bool = false, at now: Instant) {

@@ -113,7 +113,11 @@ struct E2BEnvd: Sendable {
     /// What is in a directory; nil when there is no such directory.
     func list(_ path: String) async throws(SandboxError) -> [E2BEntry]? {
         let subject = E2BFailure.Subject.place("'\(path)'")
-        let reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
+        var reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
+        // To envd an entry that goes while it is listed is an error.
+        for _ in 0..<Self.foldersRoundsMax where E2BFailure.isGone(reply) {
+            reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
+        }
         let isOther = reply.status == 400 && E2BFailure.word(of: reply) != nil
         if isNotFound(reply) || isOther || isBelowFile(reply) { return nil }
         guard reply.isSuccess else { throw failure(reply, "list", subject) }

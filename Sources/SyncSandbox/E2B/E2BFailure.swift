@@ -138,6 +138,11 @@ enum E2BFailure {
             .contains { said.contains($0) }
     }
 
+    /// Whether something went while envd was at it.
+    static func isGone(_ reply: E2BReply) -> Bool {
+        reply.status == 500 && message(of: reply).contains("no such file")
+    }
+
     /// Whether something stands where it was to be moved to.
     static func isTaken(_ reply: E2BReply) -> Bool {
         guard reply.status == 500 else { return false }
