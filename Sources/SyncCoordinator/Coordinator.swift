@@ -120,6 +120,11 @@ actor Coordinator: SocketLoopClient {
         ].compactMap(\.self).min()
     }
 
+    private func commit(_ transaction: JournalTransaction, at now: Instant) {
+        turnBeganAt = now
+        outlets.commits.yield(transaction)
+    }
+
     /// Adds to a picture of the pool what only the sockets know.
     private func completed(_ reply: ClientReply, _ sockets: Sockets) -> ClientReply {
         guard case .queue(var report) = reply else { return reply }
@@ -136,10 +141,7 @@ actor Coordinator: SocketLoopClient {
         _ directives: [CoordinatorDirective], _ sockets: Sockets, at now: Instant
     ) {
         // The turn first: the disk works while the rest is sent.
-        for case .commit(let transaction) in directives {
-            turnBeganAt = now
-            outlets.commits.yield(transaction)
-        }
+        for case .commit(let transaction) in directives { commit(transaction, at: now) }
         for directive in directives {
             switch directive {
             case .commit: break
@@ -183,8 +185,7 @@ actor Coordinator: SocketLoopClient {
         let now = clock.now
         turnBeganAt = nil
         machine.committed(error, at: now) { transaction in
-            turnBeganAt = now
-            outlets.commits.yield(transaction)
+            commit(transaction, at: now)
             return true
         }
         guard let sockets else { return }
@@ -196,16 +197,14 @@ actor Coordinator: SocketLoopClient {
     private func noteTurn(_ disk: Duration) {
         guard let began = turnBeganAt else { return }
         let took = clock.now - began
-        if took > longestTurn {
-            longestTurn = took
-            logger.debug("the longest turn so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
-        }
-        if took - disk > longestWork {
-            longestWork = took - disk
-            logger.debug(
-                "the longest work for a turn so far",
-                metadata: ["ms": "\(longestWork.wholeMilliseconds)"])
-        }
+        note(took, "turn", over: &longestTurn)
+        note(took - disk, "work for a turn", over: &longestWork)
+    }
+
+    private func note(_ took: Duration, _ what: String, over longest: inout Duration) {
+        guard took > longest else { return }
+        longest = took
+        logger.debug("the longest \(what) so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
     }
 
     /// Logs a failed commit, again every ten seconds while it goes on, and the end of the trouble.

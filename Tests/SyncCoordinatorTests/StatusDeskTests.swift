@@ -46,27 +46,19 @@ import ZeroMQ
     }
 
     private static func with(_ body: (Desk) async throws -> Void) async throws {
-        let context = try Context()
-        let loop = try SocketLoop(name: "status", context: context)
-        let (questions, questionsIn) = AsyncStream<[MarkQuestion]>.makeStream()
-        let gauge = StatusGauge()
-        let desk = StatusDesk(
-            on: loop, gauge: gauge, clock: ProcessClock(), questions: questionsIn,
-            logger: Logger(label: "status") { _ in SwiftLogNoOpLogHandler() })
-        do {
+        try await TestLoop.with("status") { loop in
+            let (questions, questionsIn) = AsyncStream<[MarkQuestion]>.makeStream()
+            let gauge = StatusGauge()
+            let desk = StatusDesk(
+                on: loop, gauge: gauge, clock: ProcessClock(), questions: questionsIn,
+                logger: Logger(label: "status") { _ in SwiftLogNoOpLogHandler() })
             let endpoint = try await desk.open(
                 "inproc://desk-\(UInt64.random(in: .min ... .max))", connectionsMax: 10)
             try await body(
                 Desk(
                     desk: desk, gauge: gauge, loop: loop, endpoint: endpoint,
                     questions: questions))
-        } catch {
-            await loop.stop()
-            throw error
         }
-        await loop.stop()
-        context.shutdown()
-        _ = context.terminate(within: .seconds(5))
     }
 
     /// Paths of events and numbers of marks, in the order in which they arrive.

@@ -4,18 +4,34 @@ import Testing
 
 /// Edits that are staged while the turn before is on its way to disk, on top of what it changes.
 @Suite struct AheadTests {
+    /// A cluster whose turns stay on their way to disk.
     private static func held() throws -> MachineCluster {
         let cluster = try MachineCluster(marked: [MachineCluster.project])
         cluster.holdsCommits = true
         return cluster
     }
 
-    /// Brings turns back from the disk until none is on its way.
+    /// Likewise with a worker, and on its way that the first edit of `f` is synced.
+    private static func syncing() throws -> MachineCluster {
+        let cluster = try held()
+        try cluster.addWorker("w")
+        finish(cluster)
+        cluster.push(MachineCluster.put("f", "1"), number: 1)
+        bringBack(cluster)
+        #expect(cluster.isCommitting)
+        #expect(cluster.text("f") == "1")
+        return cluster
+    }
+
+    /// Brings the turn back that is on its way to disk.
+    private static func bringBack(_ cluster: MachineCluster) {
+        cluster.finishCommit()
+        cluster.settle()
+    }
+
+    /// Brings turns back until none is on its way.
     private static func finish(_ cluster: MachineCluster) {
-        while cluster.isCommitting {
-            cluster.finishCommit()
-            cluster.settle()
-        }
+        while cluster.isCommitting { bringBack(cluster) }
     }
 
     @Test func `what was staged ahead goes to disk as its turn comes back`() throws {
@@ -31,8 +47,7 @@ import Testing
         #expect(cluster.sequence(of: first) == 1)
         #expect(cluster.answer(to: second) == nil)
         #expect(cluster.isCommitting)
-        cluster.finishCommit()
-        cluster.settle()
+        Self.bringBack(cluster)
         #expect(cluster.sequence(of: second) == 2)
         #expect(cluster.sequence(of: third) == 3)
         #expect(cluster.journal.snapshot.rows.count == 3)
@@ -82,8 +97,7 @@ import Testing
         cluster.push(MachineCluster.put("f", "old"), number: 1)
         let newer = cluster.push(MachineCluster.put("f", "new"), number: 2)
         try cluster.addWorker("w")
-        cluster.finishCommit()
-        cluster.settle()
+        Self.bringBack(cluster)
         // The older one is not handed over, though it is on disk.
         #expect(cluster.text("f") == nil)
         Self.finish(cluster)
@@ -100,8 +114,7 @@ import Testing
         let first = cluster.push(MachineCluster.put("f", "1"), number: 1)
         let second = cluster.push(MachineCluster.put("f", "2"), number: 2)
         let third = cluster.push(MachineCluster.put("g", "3"), number: 3)
-        cluster.finishCommit()
-        cluster.settle()
+        Self.bringBack(cluster)
         for route in [first, second, third] { #expect(cluster.rejection(of: route) == .busy) }
         #expect(!cluster.isCommitting)
         #expect(cluster.journal.snapshot.rows.isEmpty)
@@ -121,19 +134,10 @@ import Testing
     }
 
     @Test func `a file that ends in the turn on disk keeps its place for the edit ahead`() throws {
-        let cluster = try Self.held()
-        try cluster.addWorker("w")
-        Self.finish(cluster)
-        cluster.push(MachineCluster.put("f", "1"), number: 1)
-        cluster.finishCommit()
-        cluster.settle()
-        // On its way now: that the first edit is synced.
-        #expect(cluster.isCommitting)
-        #expect(cluster.text("f") == "1")
+        let cluster = try Self.syncing()
         cluster.push(MachineCluster.put("f", "2"), number: 2)
         #expect(cluster.coordinator.isAhead)
-        cluster.finishCommit()
-        cluster.settle()
+        Self.bringBack(cluster)
         // A file that comes now must not be given the other one's place.
         cluster.push(MachineCluster.put("g", "3"), number: 3)
         Self.finish(cluster)
@@ -206,13 +210,7 @@ import Testing
     }
 
     @Test func `a repeat that asks for its end is told the one that is on its way`() throws {
-        let cluster = try Self.held()
-        try cluster.addWorker("w")
-        Self.finish(cluster)
-        cluster.push(MachineCluster.put("f", "1"), number: 1)
-        cluster.finishCommit()
-        cluster.settle()
-        #expect(cluster.isCommitting)
+        let cluster = try Self.syncing()
         var edit = MachineCluster.put("f", "1")
         edit.wantsEnd = true
         let again = cluster.push(edit, number: 1)
@@ -259,10 +257,8 @@ import Testing
         // The outcome of `f` waits; an edit that comes now is not staged before it.
         cluster.push(MachineCluster.put("h", "1"), number: 3)
         #expect(!cluster.coordinator.isAhead)
-        cluster.finishCommit()
-        cluster.settle()
-        cluster.finishCommit()
-        cluster.settle()
+        Self.bringBack(cluster)
+        Self.bringBack(cluster)
         #expect(cluster.story(of: "f").last == "synced 1")
         Self.finish(cluster)
         #expect(cluster.violations() == [])

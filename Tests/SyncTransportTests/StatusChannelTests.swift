@@ -52,20 +52,12 @@ import ZeroMQ
     private static func with(
         _ body: (Host, SocketLoop, String) async throws -> Void
     ) async throws {
-        let context = try Context()
-        let loop = try SocketLoop(name: "status", context: context)
-        let endpoint = "inproc://status-\(UInt64.random(in: .min ... .max))"
-        let host = Host(on: loop)
-        do {
+        try await TestLoop.with("status") { loop in
+            let endpoint = "inproc://status-\(UInt64.random(in: .min ... .max))"
+            let host = Host(on: loop)
             try await host.open(endpoint)
             try await body(host, loop, endpoint)
-        } catch {
-            await loop.stop()
-            throw error
         }
-        await loop.stop()
-        context.shutdown()
-        _ = context.terminate(within: .seconds(5))
     }
 
     /// Numbers and paths of what arrives, from the mark on.

@@ -149,18 +149,14 @@ struct Turn: Sendable {
 
     /// Counts an input, and keeps it for when the commit fails; edits are answered then.
     mutating func take(_ input: TurnInput) {
-        switch input {
-        case .edits(let part):
+        if case .edits(let part) = input {
             editCount += part.items.count
             editCounts[part.project, default: 0] += part.items.count
             byteCount += part.byteCount
             return
-        case .order(_, let order): editCount += order.items.count
-        case .settle: editCount += 1
-        case .reports, .register, .ended, .died, .park, .files, .refreshed, .flush, .project,
-            .detach:
-            break
         }
+        editCount += input.orderedCount
+        if case .settle = input { editCount += 1 }
         kept.append(input)
     }
 

@@ -74,7 +74,7 @@ extension CoordinatorMachine {
         turn.header.lastSequence = EditSequence(
             Self.number(above: highest.value, at: turn.time))
         for name in Set(projects.keys).union(turn.projects.keys).sorted() {
-            let record = turn.projects[name] ?? projects[name] ?? newProject(name, in: turn)
+            let record = self.record(of: name, in: turn) ?? newProject(name, in: turn)
             turn.projects[name] = record
             for target in record.targets { refillAdopted(target, of: name, in: &turn) }
         }
@@ -100,7 +100,7 @@ extension CoordinatorMachine {
 
     /// Gives a pending row a sequence above the store's: under its old one it would be stale.
     private func renumber(_ index: FileIndex, in turn: inout Turn) {
-        var slot = turn.files[index] ?? files[index]
+        var slot = slot(index, in: turn)
         guard let row = slot.row else { return }
         turn.header.lastSequence = turn.header.lastSequence.next
         let sequence = turn.header.lastSequence

@@ -33,8 +33,7 @@ extension CoordinatorMachine {
         var staged = ahead.take() ?? Turn(number: base.number + 1, header: base.header, time: wall)
         let most = staged.editCount + Self.aheadEditsPerPassMax
         while staged.editCount < most, hasRoom(staged), let part = inbox.popEdits() {
-            staged.take(.edits(part))
-            stage(part, in: &staged, at: now)
+            stage(.edits(part), in: &staged, at: now)
         }
         ahead = staged
     }
@@ -50,8 +49,7 @@ extension CoordinatorMachine {
             : hasRoom(staged) && !inbox.hasOthers && !active.isShared,
             let part = inbox.popEdits()
         {
-            staged.take(.edits(part))
-            stage(part, in: &staged, at: now)
+            stage(.edits(part), in: &staged, at: now)
         }
         finish(&staged)
         ahead = staged
@@ -63,7 +61,7 @@ extension CoordinatorMachine {
             && staged.byteCount < goals * settings.turnBytesMax
     }
 
-    // MARK: What an edit stands on
+    // MARK: What a turn stands on
 
     /// A file as the turn says that is being staged, or the one on its way to disk, or as it is.
     func slot(_ index: FileIndex, in staged: Turn) -> FileSlot {

@@ -68,7 +68,7 @@ extension CoordinatorMachine {
                 results.append(.gone)
                 continue
             }
-            var slot = turn.files[index] ?? files[index]
+            var slot = slot(index, in: turn)
             guard let row = slot.row, row.sequence == item.sequence, row.failure != nil else {
                 let isNewer = slot.row.map { $0.sequence > item.sequence } ?? false
                 results.append(isNewer ? .newer : .gone)

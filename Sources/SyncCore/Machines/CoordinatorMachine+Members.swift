@@ -129,7 +129,7 @@ extension CoordinatorMachine {
         }
         if state == "left", member.holds.isEmpty { return }
         for name in Set(projects.keys).union(turn.projects.keys) {
-            var record = turn.projects[name] ?? projects[name] ?? newProject(name, in: turn)
+            var record = self.record(of: name, in: turn) ?? newProject(name, in: turn)
             var isChanged = false
             for index in record.targets.indices {
                 let target = record.targets[index]
@@ -150,10 +150,10 @@ extension CoordinatorMachine {
         _ id: AssignmentID, isSuspect: Bool = false, in turn: inout Turn
     ) {
         guard !turn.finished.contains(id),
-            let hold = holds[id] ?? turn.adopted.first(where: { $0.id == id })?.hold
+            let hold = self.hold(id, in: turn)
         else { return }
         turn.finished.insert(id)
-        var slot = turn.files[hold.index] ?? files[hold.index]
+        var slot = slot(hold.index, in: turn)
         slot.inHand = nil
         if !hold.isRefresh, let row = slot.row, let open = row.open, open.sequence == hold.sequence
         {

@@ -23,7 +23,7 @@ extension CoordinatorMachine {
         if case .attach(let targets) = action {
             return try stageAttach(targets, to: project, in: &turn)
         }
-        guard let record = turn.projects[project] ?? projects[project] else {
+        guard let record = self.record(of: project, in: turn) else {
             throw Rejection(
                 .unknown,
                 "Project \(project) is not known: nothing was pushed to it. Check the name; 'syncd "
@@ -80,13 +80,13 @@ extension CoordinatorMachine {
         _ targets: [TargetURL], to project: ProjectName, in turn: inout Turn
     ) throws(Rejection) -> String {
         for target in targets {
-            if let owner = turn.targetOwners[target] ?? targetOwners[target], owner != project {
+            if let owner = owner(of: target, in: turn), owner != project {
                 throw Rejection(
                     .targetTaken,
                     "Target \(target) belongs to project \(owner); name another sandbox.")
             }
         }
-        var record = turn.projects[project] ?? projects[project] ?? newProject(project, in: turn)
+        var record = self.record(of: project, in: turn) ?? newProject(project, in: turn)
         var attached: [TargetURL] = []
         for target in targets {
             if let place = record.targets.firstIndex(where: { $0.url == target }) {
@@ -151,7 +151,7 @@ extension CoordinatorMachine {
         }
         let waiting = (openFiles[project] ?? []).filter { files[$0].refresh.contains(target) }
         for index in waiting.union(turn.files.keys) {
-            var slot = turn.files[index] ?? files[index]
+            var slot = slot(index, in: turn)
             guard slot.key.project == project, slot.refresh.contains(target) else { continue }
             slot.refresh.removeAll { $0 == target }
             turn.files[index] = slot
@@ -196,7 +196,7 @@ extension CoordinatorMachine {
 
     /// Stages the end of an edit whose last missing target was detached.
     mutating func stageSettle(_ index: FileIndex, in turn: inout Turn) {
-        var slot = turn.files[index] ?? files[index]
+        var slot = slot(index, in: turn)
         guard isOver(slot, in: turn), let row = slot.row else {
             // A target was attached meanwhile: it goes on.
             if slot.phase == .ending { turn.files[index] = slot }

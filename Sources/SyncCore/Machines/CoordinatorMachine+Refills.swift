@@ -124,7 +124,7 @@ extension CoordinatorMachine {
                 isLast: isLast))
         for file in listed {
             let index = files.claim(FileKey(project: question.project, path: file.path))
-            var slot = turn.files[index] ?? files[index]
+            var slot = slot(index, in: turn)
             if case .some = slot.trouble, !slot.isEditWaiting {
                 // What stood in the way in a former filling, or elsewhere, says nothing here.
                 slot.trouble.change {
@@ -258,7 +258,7 @@ extension CoordinatorMachine {
             open += slot.refresh.contains(target) ? 1 : 0
         }
         guard open == 0, refills[target]?.isListed ?? false, !turn.refilled.contains(target),
-            var record = turn.projects[project] ?? projects[project],
+            var record = self.record(of: project, in: turn),
             let place = record.targets.firstIndex(where: { $0.url == target }),
             record.targets[place].isAttached, record.targets[place].needsRefresh
         else { return }
@@ -278,7 +278,7 @@ extension CoordinatorMachine {
         _ outcome: Outcome, of hold: Hold, project: ProjectName, in turn: Turn
     ) -> Outcome {
         guard !outcome.targets.isEmpty else { return outcome }
-        let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
+        let targets = record(of: project, in: turn)?.targets ?? []
         let kept = outcome.targets.filter { url, result in
             if result == .stuck { return true }
             guard let target = targets.first(where: { $0.url == url }), target.isAttached else {

@@ -95,7 +95,7 @@ extension CoordinatorMachine {
             !turn.adopted.contains(where: { $0.id == held.assignment })
         else { return }
         let index = files.claim(held.file)
-        var slot = turn.files[index] ?? files[index]
+        var slot = slot(index, in: turn)
         guard slot.inHand == nil else { return }
         slot.inHand = held.assignment
         turn.files[index] = slot

@@ -21,11 +21,11 @@ extension CoordinatorMachine {
         _ outcome: Outcome, of incarnation: Incarnation, in turn: inout Turn, at now: Instant
     ) {
         let id = outcome.assignment
-        guard let hold = holds[id] ?? turn.adopted.first(where: { $0.id == id })?.hold,
+        guard let hold = self.hold(id, in: turn),
             hold.incarnation == incarnation, !turn.finished.contains(id)
         else { return }
         turn.finished.insert(id)
-        var slot = turn.files[hold.index] ?? files[hold.index]
+        var slot = slot(hold.index, in: turn)
         slot.inHand = nil
         let outcome = current(outcome, of: hold, project: slot.key.project, in: turn)
         noteTargets(outcome, of: slot.key, holder: incarnation, in: &turn, at: now)
@@ -49,7 +49,7 @@ extension CoordinatorMachine {
     private func noteMarked(
         _ target: TargetURL, of project: ProjectName, in turn: inout Turn
     ) {
-        let targets = (turn.projects[project] ?? projects[project])?.targets ?? []
+        let targets = record(of: project, in: turn)?.targets ?? []
         guard targets.contains(where: { $0.url == target && !$0.isMarked }) else { return }
         turn.changeTarget(target, of: project, from: projects) { $0.isMarked = true }
     }
@@ -182,7 +182,7 @@ extension CoordinatorMachine {
 
     /// Stages that a file waits for its target, and ends what nobody holds any more.
     mutating func stagePark(_ index: FileIndex, in turn: inout Turn) {
-        var slot = turn.files[index] ?? files[index]
+        var slot = slot(index, in: turn)
         guard let row = slot.row else { return }
         if slot.inHand == nil, let open = row.open {
             slot.row?.open = nil

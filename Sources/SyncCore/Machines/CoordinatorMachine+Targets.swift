@@ -131,8 +131,8 @@ extension CoordinatorMachine {
                     target: report.url, path: path, holder: incarnation, isSettled: true))
             return
         }
-        guard let project = turn.targetOwners[report.url] ?? targetOwners[report.url],
-            var record = turn.projects[project] ?? projects[project],
+        guard let project = owner(of: report.url, in: turn),
+            var record = self.record(of: project, in: turn),
             let place = record.targets.firstIndex(where: { $0.url == report.url }),
             record.targets[place].generation == report.generation, record.targets[place].isAttached
         else { return }

@@ -73,7 +73,8 @@ extension CoordinatorMachine {
         }
     }
 
-    private mutating func stage(_ input: TurnInput, in staged: inout Turn, at now: Instant) {
+    /// Stages an input, and notes that the turn has it.
+    mutating func stage(_ input: TurnInput, in staged: inout Turn, at now: Instant) {
         staged.take(input)
         switch input {
         case .edits(let part): stage(part, in: &staged, at: now)

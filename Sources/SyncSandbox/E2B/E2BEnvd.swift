@@ -12,7 +12,7 @@ struct E2BEnvd: Sendable {
     /// The port that the proxy takes for envd.
     static let port = 49_983
 
-    /// How often a request is repeated that met others which make the same folders.
+    /// How often a request is repeated that met others at work in the same folders.
     static let foldersRoundsMax = 10
 
     let place: E2BPlace
@@ -113,11 +113,8 @@ struct E2BEnvd: Sendable {
     /// What is in a directory; nil when there is no such directory.
     func list(_ path: String) async throws(SandboxError) -> [E2BEntry]? {
         let subject = E2BFailure.Subject.place("'\(path)'")
-        var reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
-        // To envd an entry that goes while it is listed is an error.
-        for _ in 0..<Self.foldersRoundsMax where E2BFailure.isGone(reply) {
-            reply = try await ask("ListDir", Question(path: path, depth: 1), "list", subject)
-        }
+        let reply = try await ask(
+            "ListDir", Question(path: path, depth: 1), "list", subject, again: E2BFailure.isGone)
         let isOther = reply.status == 400 && E2BFailure.word(of: reply) != nil
         if isNotFound(reply) || isOther || isBelowFile(reply) { return nil }
         guard reply.isSuccess else { throw failure(reply, "list", subject) }
@@ -136,10 +133,8 @@ struct E2BEnvd: Sendable {
     /// Makes a directory, parents included.
     func makeDirectory(_ path: String) async throws(SandboxError) -> MadeDirectory {
         let subject = E2BFailure.Subject.place("'\(path)'")
-        var reply = try await ask("MakeDir", Question(path: path), "make", subject)
-        for _ in 0..<Self.foldersRoundsMax where E2BFailure.isMissingFolder(reply) {
-            reply = try await ask("MakeDir", Question(path: path), "make", subject)
-        }
+        let reply = try await ask(
+            "MakeDir", Question(path: path), "make", subject, again: E2BFailure.isMissingFolder)
         switch reply.status {
         case 200: return .made
         case 409 where E2BFailure.word(of: reply) == "already_exists": return .wasThere
@@ -296,9 +291,15 @@ struct E2BEnvd: Sendable {
     }
 
     private func ask(
-        _ method: String, _ question: Question, _ action: String, _ subject: E2BFailure.Subject
+        _ method: String, _ question: Question, _ action: String, _ subject: E2BFailure.Subject,
+        again isCrossed: (E2BReply) -> Bool = { _ in false }
     ) async throws(SandboxError) -> E2BReply {
-        try await answer(action, subject, sparesPaused: false, encoded(question, method))
+        let request = encoded(question, method)
+        var reply = try await answer(action, subject, sparesPaused: false, request)
+        for _ in 0..<Self.foldersRoundsMax where isCrossed(reply) {
+            reply = try await answer(action, subject, sparesPaused: false, request)
+        }
+        return reply
     }
 
     /// Asks what may be asked again, once more if there was no answer: a connection that was kept

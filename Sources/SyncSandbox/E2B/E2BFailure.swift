@@ -138,7 +138,7 @@ enum E2BFailure {
             .contains { said.contains($0) }
     }
 
-    /// Whether something went while envd was at it.
+    /// Whether something went while envd was at it: to a listing that is an error.
     static func isGone(_ reply: E2BReply) -> Bool {
         reply.status == 500 && message(of: reply).contains("no such file")
     }

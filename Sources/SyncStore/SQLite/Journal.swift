@@ -98,9 +98,7 @@ package final class SQLiteJournal: Journal {
     /// Reads everything that a coordinator starts from.
     package func snapshot() async throws(JournalError) -> JournalSnapshot {
         // What is copied between two looks would be in both, or in neither.
-        try await guarded { () async throws(SQLiteFailure) in
-            try await self.finishCopying(Self.copyTask, isDue: false)
-        }
+        try await guarded { () async throws(SQLiteFailure) in try await self.waitForCopy() }
         let log = log
         let snapshot = try await run("read the journal") { database in
             var snapshot = try JournalTables(database).snapshot()
@@ -269,13 +267,16 @@ extension SQLiteJournal {
         copying.withLock { $0 = task }
     }
 
-    /// Waits for a copy that is under way, and makes the one that is due.
-    private func finishCopying(
-        _ task: String, isDue: Bool = true
-    ) async throws(SQLiteFailure) {
+    /// Waits for a copy that is under way.
+    private func waitForCopy() async throws(SQLiteFailure) {
         let running = copying.withLock { $0.take() }
         if let failure = await running?.result.failure as? SQLiteFailure { throw failure }
-        if isDue, let log, log.isCopyDue { try await Self.copy(log, connection, task) }
+    }
+
+    /// Likewise, and makes the one that is due.
+    private func finishCopying(_ task: String) async throws(SQLiteFailure) {
+        try await waitForCopy()
+        if let log, log.isCopyDue { try await Self.copy(log, connection, task) }
     }
 
     /// Brings everything into the database.
