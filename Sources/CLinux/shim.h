@@ -81,3 +81,5 @@ extern int pipe2(int ends[2], int flags);
 
 static inline int syncd_pipe_close_on_exec(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
+/* mallopt: Glibc's module leaves it out. */
+#include <malloc.h>

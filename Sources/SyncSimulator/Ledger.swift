@@ -65,12 +65,13 @@ package struct Ledger {
     /// Follows a transaction that is on disk now; returns its events.
     mutating func follow(_ transaction: JournalTransaction, books: Books) -> [StatusEvent] {
         for (row, content) in transaction.rowsWritten {
-            guard let line = books.lines[row.id] else {
+            guard let line = books.lines[row.edit.id] else {
                 flaws.append("row \(row.sequence) has an id that nobody used")
                 continue
             }
-            if line.edit.change.content != content || line.edit.change.isDelete != row.isDelete {
-                flaws.append("row \(row.sequence) has another content than \(row.id)")
+            if line.edit.change.content != content || line.edit.change.isDelete != row.edit.isDelete
+            {
+                flaws.append("row \(row.sequence) has another content than \(row.edit.id)")
             }
         }
         for (from, to) in transaction.rowsRenumbered { renumbered[from] = to }

@@ -326,7 +326,7 @@ extension SimulatedCluster {
                 violate(.bounded, "\(worker.label) has \(worker.inHand) files, more than \(limit)")
             }
         }
-        let contentMax = scenario.contentMax + 100
+        let contentMax = scenario.contentMax + 100 + Content.keepingBytes
         let memoryMax =
             settings.memoryBytesMax + settings.loadingBytesMax + contentMax
             * (settings.workerAssignmentsMax * scenario.workerCount + 1)

@@ -61,7 +61,7 @@ struct SimulatedDisk {
         }
         for (row, content) in turn.rowsWritten {
             if rows[row.sequence] != nil { flaw = "row \(row.sequence) is written twice" }
-            if !row.isDelete, content == nil { flaw = "row \(row.sequence) has no content" }
+            if !row.edit.isDelete, content == nil { flaw = "row \(row.sequence) has no content" }
             rows[row.sequence] = row
             contents[row.sequence] = content
         }

@@ -78,6 +78,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
                     + ownFlag("away-s", awayHours.map { $0 * 3_600 }))
             let logger = try log.logger("coordinator", settings)
             ParentPipe.watch(parentFd)
+            MemoryAllocator.keep()
             let descriptors = DescriptorLimit.raise(logger)
             var configuration = CoordinatorConfiguration()
             configuration.intake = settings.text("intake", intake) ?? configuration.intake

@@ -63,6 +63,7 @@ struct WorkerCommand: AsyncParsableCommand {
             let settings = try await common.settings().setting(limits.pairs)
             var logger = try log.logger("worker", settings)
             ParentPipe.watch(parentFd)
+            MemoryAllocator.keep()
             DescriptorLimit.raise(logger)
             let endpoint = settings.text("coordinator", coordinator) ?? "tcp://127.0.0.1:7462"
             if let refusal = EndpointPolicy.refusal(

@@ -91,9 +91,12 @@ import Testing
 
     private static func row(_ number: UInt64) -> JournalRow {
         JournalRow(
-            sequence: EditSequence(number), file: .named("f\(number)"),
-            id: EditID(producer: MachineCluster.producer(), number: number), digest: number,
-            expectedVersion: nil, acceptedAt: Timestamp(milliseconds: number), isDelete: false,
-            isExecutable: false, byteCount: String(number).utf8.count, open: nil, failure: nil)
+            file: .named("f\(number)"),
+            edit: JournaledEdit(
+                sequence: EditSequence(number),
+                id: EditID(producer: MachineCluster.producer(), number: number), digest: number,
+                expectedVersion: nil, acceptedAt: Timestamp(milliseconds: number),
+                isDelete: false, isExecutable: false, byteCount: String(number).utf8.count,
+                open: nil, failure: nil))
     }
 }

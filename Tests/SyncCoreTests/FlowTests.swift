@@ -57,10 +57,11 @@ import Testing
         for (number, project) in [(1, first), (2, second), (3, first), (4, second)] {
             let sequence = EditSequence(UInt64(number))
             queue.push(
-                ReadyEntry(sequence: sequence, index: number, stamp: 0), project: project)
+                ReadyEntry(sequence: sequence, index: FileIndex(number), stamp: 0),
+                project: project)
         }
         var judge = 0
-        func pop() -> Int? { queue.pop(by: &judge) { _, _, _ in .go }?.entry.index }
+        func pop() -> FileIndex? { queue.pop(by: &judge) { _, _, _ in .go }?.entry.index }
         #expect(pop() == 1)
         queue.giveTurnBack(to: first)
         #expect(pop() == 3)
@@ -77,12 +78,13 @@ import Testing
         var queue = ReadyQueue()
         for (number, project) in [(1, names[1]), (2, names[2]), (3, names[0])] {
             queue.push(
-                ReadyEntry(sequence: EditSequence(UInt64(number)), index: number, stamp: 0),
+                ReadyEntry(
+                    sequence: EditSequence(UInt64(number)), index: FileIndex(number), stamp: 0),
                 project: project)
         }
         // The third needs nothing that the others wait for.
         var open = Set([names[2]])
-        func pop() -> Int? {
+        func pop() -> FileIndex? {
             queue.pop(by: &open) { open, project, _ in open.contains(project) ? .go : .wait }?
                 .entry.index
         }
@@ -156,7 +158,7 @@ import Testing
 
     @Test func `content past the memory budget is read back at dispatch`() throws {
         var settings = CoordinatorSettings()
-        settings.memoryBytesMax = 10
+        settings.memoryBytesMax = 10 + Content.keepingBytes
         settings.loadingBytesMax = 8
         let cluster = try MachineCluster(settings: settings)
         for number: UInt64 in 1...20 {

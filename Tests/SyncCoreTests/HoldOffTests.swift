@@ -95,7 +95,7 @@ import Testing
         #expect(waits == [20, 80, 300].map { .milliseconds($0) })
         let last = start + .milliseconds(10) * 99
         #expect(holdOffs.nextEnd == last + HoldOffs.memory)
-        for index in [7, 3, 7] { holdOffs.hold(index, of: MachineCluster.project) }
+        for index: FileIndex in [7, 3, 7] { holdOffs.hold(index, of: MachineCluster.project) }
         #expect(holdOffs.end(at: last + .milliseconds(90)) == [])
         #expect(holdOffs.end(at: last + HoldOffs.memory) == [3, 7])
         #expect(holdOffs.heldUntil(Self.file) == nil && holdOffs.isEmpty)

@@ -7,10 +7,13 @@ enum Turns {
         _ sequence: UInt64, file: Int, byteCount: Int, isDelete: Bool = false
     ) -> JournalRow {
         JournalRow(
-            sequence: EditSequence(sequence), file: .named("src/file-\(file).txt"),
-            id: EditID(producer: SequencedEdit.producer, number: sequence), digest: sequence,
-            expectedVersion: nil, acceptedAt: Timestamp(milliseconds: sequence), isDelete: isDelete,
-            isExecutable: false, byteCount: byteCount, open: nil, failure: nil)
+            file: .named("src/file-\(file).txt"),
+            edit: JournaledEdit(
+                sequence: EditSequence(sequence),
+                id: EditID(producer: SequencedEdit.producer, number: sequence), digest: sequence,
+                expectedVersion: nil, acceptedAt: Timestamp(milliseconds: sequence),
+                isDelete: isDelete, isExecutable: false, byteCount: byteCount, open: nil,
+                failure: nil))
     }
 
     /// A turn that writes one row for each sequence, all with the same content.

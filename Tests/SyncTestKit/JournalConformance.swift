@@ -82,7 +82,7 @@ extension JournalConformance {
             try await journal.commit(try await JournalSamples.turn(1, journal, rows: [5]))
             var turn = try await JournalSamples.turn(2, journal, rows: [])
             let five = try await journal.snapshot().rows[0]
-            let open = OpenEdit(sequence: five.sequence, id: five.id)
+            let open = OpenEdit(sequence: five.sequence, id: five.edit.id)
             turn.rowsRemoved = [five.sequence]
             turn.rowsWritten = [(JournalSamples.row(7, open: open), JournalSamples.content(7))]
             try await journal.commit(turn)

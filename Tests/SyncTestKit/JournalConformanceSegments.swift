@@ -90,23 +90,25 @@ enum JournalSamples {
         open: OpenEdit? = nil, failure: FailureRecord? = nil
     ) -> JournalRow {
         JournalRow(
-            sequence: EditSequence(sequence),
             file: FileKey(project: .demo, path: path ?? Self.path(sequence)),
-            id: id(sequence), digest: sequence &* 0x9E37_79B9_7F4A_7C15,
-            expectedVersion: sequence % 2 == 0 ? Version(sequence) : nil,
-            acceptedAt: Timestamp(milliseconds: 1_700_000_000_000 + sequence), isDelete: isDelete,
-            isExecutable: sequence % 3 == 0,
-            byteCount: isDelete ? 0 : byteCount ?? content(sequence).count, open: open,
-            failure: failure)
+            edit: JournaledEdit(
+                sequence: EditSequence(sequence), id: id(sequence),
+                digest: sequence &* 0x9E37_79B9_7F4A_7C15,
+                expectedVersion: sequence % 2 == 0 ? Version(sequence) : nil,
+                acceptedAt: Timestamp(milliseconds: 1_700_000_000_000 + sequence),
+                isDelete: isDelete, isExecutable: sequence % 3 == 0,
+                byteCount: isDelete ? 0 : byteCount ?? content(sequence).count, open: open,
+                failure: failure))
     }
 
     static var largestRow: JournalRow {
         JournalRow(
-            sequence: EditSequence(countMax),
             file: FileKey(project: .demo, path: path(1)),
-            id: EditID(producer: id(1).producer, number: .max), digest: .max,
-            expectedVersion: Version(countMax), acceptedAt: Timestamp(milliseconds: .max),
-            isDelete: false, isExecutable: true, byteCount: 0, open: nil, failure: nil)
+            edit: JournaledEdit(
+                sequence: EditSequence(countMax),
+                id: EditID(producer: id(1).producer, number: .max), digest: .max,
+                expectedVersion: Version(countMax), acceptedAt: Timestamp(milliseconds: .max),
+                isDelete: false, isExecutable: true, byteCount: 0, open: nil, failure: nil))
     }
 
     static func path(_ sequence: UInt64) -> EditPath {

@@ -2,7 +2,7 @@ import DequeModule
 import HeapModule
 
 /// Place of a file in the machine's table.
-package typealias FileIndex = Int
+package typealias FileIndex = UInt32
 
 /// A file that is ready to go, at one moment of its life.
 package struct ReadyEntry: Comparable, Sendable {

@@ -334,7 +334,7 @@ package struct QueueReport: Sendable, Equatable {
     package var counts: Counts
     /// Bytes of pending content on disk.
     package var pendingBytes: Int
-    /// Pending content in memory.
+    /// Memory that the part of it takes which is there.
     package var memoryBytes: Int
     /// Projects, by name.
     package var projects: [Project]

@@ -115,11 +115,16 @@ package struct ProducerWindow: Sendable {
 
     /// Remembers an acceptance.
     ///
-    /// - Returns: Sequences of acceptances that the window forgot because it moved on, of this one
-    ///   when it has moved past it already, of one that it takes the place of (adoption).
-    package mutating func accept(_ record: AcceptedNumber) -> [EditSequence] {
-        guard record.number >= low else { return [record.sequence] }
-        var forgotten: [EditSequence] = []
+    /// - Parameter forgotten: Gets the sequences of acceptances that the window forgets because it
+    ///   moves on, of this one when it has moved past it already, of one that it takes the place of
+    ///   (adoption).
+    package mutating func accept(
+        _ record: AcceptedNumber, forgetting forgotten: inout [EditSequence]
+    ) {
+        guard record.number >= low else {
+            forgotten.append(record.sequence)
+            return
+        }
         if record.number >= low + Self.length {
             let newLow = record.number - Self.length + 1
             while low < newLow, let slot = slots.popFirst() {
@@ -137,7 +142,6 @@ package struct ProducerWindow: Sendable {
         if newest[record.fileHash].map({ $0.number <= record.number }) ?? true {
             newest[record.fileHash] = (record.number, record.sequence)
         }
-        return forgotten
     }
 
     /// Notes which edits have ended although nothing tells how any more.

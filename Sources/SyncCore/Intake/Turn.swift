@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// What one commit will change, staged: an overlay of whole values over the machine's tables.
 ///
 /// Tables, answers, assignments, acknowledgements and events change or leave only when the
@@ -82,7 +84,8 @@ struct Turn: Sendable {
     let number: UInt64
     let time: Timestamp
     var header: JournalHeader
-    var files: [FileIndex: FileSlot] = [:]
+    /// In the order in which they were touched first.
+    var files: OrderedDictionary<FileIndex, FileSlot> = [:]
     var projects: [ProjectName: ProjectRecord] = [:]
     var targetOwners: [TargetURL: ProjectName] = [:]
     var windows: [ProducerKey: StagedWindow] = [:]

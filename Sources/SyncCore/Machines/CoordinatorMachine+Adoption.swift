@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// Adoption: this journal was restored from an older copy, or begun anew, and the store is ahead.
 ///
 /// What was accepted since is lost with the journal; nobody knows how far the lost part went, nor
@@ -78,7 +80,7 @@ extension CoordinatorMachine {
             turn.projects[name] = record
             for target in record.targets { refillAdopted(target, of: name, in: &turn) }
         }
-        let pending = files.slots.indices.filter { files[$0].row != nil }
+        let pending = files.indices.filter { files[$0].row != nil }
             .sorted { files[$0].queueSequence < files[$1].queueSequence }
         for index in pending { renumber(index, in: &turn) }
     }
@@ -131,23 +133,11 @@ extension CoordinatorMachine {
                     id: row.id, attempts: failure.attempts, code: failure.code,
                     reason: failure.reason))
         }
-        let key = ProducerKey(project: row.file.project, producer: row.id.producer)
+        let key = ProducerKey(project: slot.key.project, producer: row.id.producer)
         guard let known = windows[key]?.accepted(row.id.number) else { return }
         turn.windows[key, default: Turn.StagedWindow()].accept(
             AcceptedNumber(
                 number: known.number, sequence: sequence, fileHash: known.fileHash,
                 digest: known.digest))
-    }
-}
-
-extension JournalRow {
-    /// The same row under another sequence (a store was adopted).
-    ///
-    /// An older edit that is open and the reason of a failure stay.
-    package func renumbered(_ sequence: EditSequence) -> JournalRow {
-        JournalRow(
-            sequence: sequence, file: file, id: id, digest: digest,
-            expectedVersion: expectedVersion, acceptedAt: acceptedAt, isDelete: isDelete,
-            isExecutable: isExecutable, byteCount: byteCount, open: open, failure: failure)
     }
 }

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// The turn after the one on its way to disk.
 ///
 /// While the disk works, the loop has nothing to do but to collect: so what would be done when the

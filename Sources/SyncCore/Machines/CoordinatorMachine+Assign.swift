@@ -78,8 +78,8 @@ extension CoordinatorMachine {
             }
             moves += 1
             let key = files[next.entry.index].key
-            let wanted = Set(attachedTargets(of: key.project, in: nil).map(\.scheme))
-            guard let owner = owners.owner(of: key, reaching: wanted) else {
+            let schemes = projects[key.project]?.schemes ?? []
+            guard let owner = owners.owner(of: key, reaching: schemes) else {
                 // Nobody knows for how long: others need the room.
                 dropReadBack(next.entry.index)
                 stranded.append(next.entry.index)

@@ -97,7 +97,7 @@ extension CoordinatorMachine {
 
     /// Everything was tried: `synced`, or `failed` when it failed in some target or none is left.
     mutating func end(
-        _ row: JournalRow, version: Version, trouble: Trouble, slot: inout FileSlot,
+        _ row: JournaledEdit, version: Version, trouble: Trouble, slot: inout FileSlot,
         in turn: inout Turn
     ) {
         if isWithoutTargets(slot.key.project, in: turn) {

@@ -1,4 +1,5 @@
 import DequeModule
+import OrderedCollections
 
 /// What becomes of a turn that has come back from the disk.
 extension CoordinatorMachine {
@@ -107,13 +108,8 @@ extension CoordinatorMachine {
         for (id, hold) in done.adopted where !done.finished.contains(id) { take(hold, as: id) }
         let settled = noteStuck(done)
         var ended: [FileIndex] = []
-        for (index, slot) in done.files {
-            let old = files[index]
-            let isEnded =
-                (old.isEditWaiting && !slot.isEditWaiting)
-                || slot.refresh.count < old.refresh.count
-            if isEnded { ended.append(index) }
-            install(index, slot, at: now)
+        for (index, slot) in done.files where install(index, slot, at: now) {
+            ended.append(index)
         }
         for index in ended { wakeShapes(besides: index, at: now) }
         for target in settled { noteSettled(target, at: now) }
@@ -160,14 +156,17 @@ extension CoordinatorMachine {
                 turn: segment.turn, sequences: done.carried.map(\.accepted.sequence) + fresh,
                 byteCount: segment.bytes.count)
         }
+        var forgotten: [EditSequence] = []
         for (key, staged) in done.windows {
+            // Taken out, so that it is changed in place, and looked up once.
+            var window = windows.removeValue(forKey: key) ?? ProducerWindow(heardAt: now)
             for number in staged.order {
                 guard let accepted = staged.records[number] else { continue }
-                // In place: a window that is taken out and put back is copied as a whole.
-                acceptanceLog.forget(
-                    windows[key, default: ProducerWindow(heardAt: now)].accept(accepted))
+                window.accept(accepted, forgetting: &forgotten)
             }
+            windows[key] = window
         }
+        acceptanceLog.forget(forgotten)
         for end in done.ends { windows[end.key]?.setEnd(end.end, of: end.number) }
     }
 

@@ -24,11 +24,11 @@ extension CoordinatorMachine {
     }
 
     /// Starts to read a content back.
-    mutating func load(_ index: FileIndex, _ row: JournalRow) {
+    mutating func load(_ index: FileIndex, _ row: JournaledEdit) {
         files[index].phase = .loading
-        files[index].readBackBytes = row.byteCount
+        files[index].isReadBack = true
         loadingBytes += row.byteCount
-        projectLoading[row.file.project, default: 0] += row.byteCount
+        projectLoading[files[index].key.project, default: 0] += row.byteCount
         loads[row.sequence] = index
         directives.append(.load([row.sequence]))
     }
@@ -46,7 +46,7 @@ extension CoordinatorMachine {
             }
             if let content = contents?[sequence] {
                 files[index].content = content
-                memoryBytes += content.count
+                memoryBytes += content.weight
                 // So that it is not taken for a read that was given up.
                 files[index].phase = .ready
             } else {
@@ -60,17 +60,18 @@ extension CoordinatorMachine {
 
     /// Gives the memory of a content back that was read back and is not sent now.
     mutating func dropReadBack(_ index: FileIndex) {
-        guard files[index].readBackBytes > 0 else { return }
+        guard files[index].isReadBack else { return }
         forgetReadBack(index)
-        memoryBytes -= files[index].content?.count ?? 0
+        memoryBytes -= files[index].content?.weight ?? 0
         files[index].content = nil
     }
 
     /// A content that was read back has left the memory, or will.
     mutating func forgetReadBack(_ index: FileIndex) {
-        let bytes = files[index].readBackBytes
-        guard bytes > 0 else { return }
-        files[index].readBackBytes = 0
+        guard files[index].isReadBack else { return }
+        // A newer edit takes its place only after this.
+        let bytes = files[index].byteCount
+        files[index].isReadBack = false
         loadingBytes -= bytes
         unloadCount &+= 1
         let project = files[index].key.project
@@ -84,7 +85,7 @@ extension CoordinatorMachine {
         guard memoryBytes > settings.memoryBytesMax, let content = files[index].content else {
             return
         }
-        memoryBytes -= content.count
+        memoryBytes -= content.weight
         files[index].content = nil
     }
 }

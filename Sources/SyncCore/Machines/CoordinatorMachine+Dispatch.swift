@@ -1,17 +1,19 @@
 import DequeModule
 import HeapModule
+import OrderedCollections
 
 extension CoordinatorMachine {
     /// Puts a slot into the table and counts what it changes.
-    mutating func install(_ index: FileIndex, _ slot: FileSlot, at now: Instant) {
+    ///
+    /// - Returns: Whether something of the file has ended: its edit, or a refresh.
+    @discardableResult
+    mutating func install(_ index: FileIndex, _ slot: FileSlot, at now: Instant) -> Bool {
         forgetReadBack(index)
         let old = files[index]
         var slot = slot
         let project = slot.key.project
         if old.isPending != slot.isPending {
-            let change = slot.isPending ? 1 : -1
-            pendingFiles += change
-            projectPending[project, default: (0, 0)].files += change
+            pendingFiles += slot.isPending ? 1 : -1
             if slot.isPending {
                 openFiles[project, default: []].insert(index)
                 trees[project, default: PathTree()].open(slot.key.path)
@@ -24,22 +26,31 @@ extension CoordinatorMachine {
         noteFailed(old, slot)
         countRefreshes(old, slot)
         pendingBytes += slot.byteCount - old.byteCount
-        projectPending[project, default: (0, 0)].bytes += slot.byteCount - old.byteCount
-        memoryBytes -= old.content?.count ?? 0
+        Self.count(old, slot, in: &projectPending[project, default: (0, 0)])
+        memoryBytes -= old.content?.weight ?? 0
         if let content = slot.content {
             // Past the budget the journal alone has it; it is read back at dispatch.
-            if memoryBytes + content.count > settings.memoryBytesMax {
+            if memoryBytes + content.weight > settings.memoryBytesMax {
                 slot.content = nil
             } else {
-                memoryBytes += content.count
+                memoryBytes += content.weight
             }
         }
-        slot.readBackBytes = 0
+        slot.isReadBack = false
         slot.isStaged = ahead?.files[index] != nil
         slot.stamp = old.stamp
         slot.phase = old.phase
         files[index] = slot
         requeue(index, at: now)
+        return (old.isEditWaiting && !slot.isEditWaiting)
+            || slot.refresh.count < old.refresh.count
+    }
+
+    private static func count(
+        _ old: FileSlot, _ new: FileSlot, in pending: inout (files: Int, bytes: Int)
+    ) {
+        pending.files += (new.isPending ? 1 : 0) - (old.isPending ? 1 : 0)
+        pending.bytes += new.byteCount - old.byteCount
     }
 
     /// Finds out where a file stands and queues it there; older queue entries become void.
@@ -215,7 +226,7 @@ extension CoordinatorMachine {
         let slot = files[index]
         var sequence = slot.queueSequence
         if !slot.isEditWaiting { sequence = max(sequence, header.lastSequence) }
-        if slot.readBackBytes > 0 { sequence = .none }
+        if slot.isReadBack { sequence = .none }
         return ReadyEntry(sequence: sequence, index: index, stamp: slot.stamp)
     }
 

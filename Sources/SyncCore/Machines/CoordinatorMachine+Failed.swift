@@ -1,3 +1,5 @@
+import OrderedCollections
+
 extension CoordinatorMachine {
     // The failed list: rows that bear a failure. They count as pending, keep their content, and
     // stay until they are retried, discarded or replaced by a newer edit.

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// Flush: the barrier that an agent calls before it runs the tests.
 extension CoordinatorMachine {
     /// Files named in one flush answer at most.

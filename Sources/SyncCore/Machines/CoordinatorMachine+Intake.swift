@@ -1,3 +1,5 @@
+import OrderedCollections
+
 extension CoordinatorMachine {
     /// Takes an EDIT message into the inbox; `busy` when too much waits there.
     mutating func collect(
@@ -265,8 +267,8 @@ extension CoordinatorMachine {
             }
             if old.sequence > header.lastSequence { turn.pendingBytes -= old.byteCount }
         }
-        slot.row = JournalRow(
-            sequence: sequence, file: slot.key, id: id, digest: digest,
+        slot.row = JournaledEdit(
+            sequence: sequence, id: id, digest: digest,
             expectedVersion: edit.expectedVersion, acceptedAt: turn.time,
             isDelete: edit.change.isDelete, isExecutable: edit.change.isExecutable,
             byteCount: edit.change.byteCount, open: open, failure: nil)

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 extension CoordinatorMachine {
     /// The member that a stamp names, if the message came over its registered connection.
     func member(_ stamp: WorkerStamp, from route: WorkerRoute) -> Member? {

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// Targets of a project that come and go by an operator's command, or because they stay away.
 extension CoordinatorMachine {
     // MARK: Commands
@@ -188,10 +190,8 @@ extension CoordinatorMachine {
 
     /// Whether a project had targets and has none left.
     func isWithoutTargets(_ project: ProjectName, in turn: Turn?) -> Bool {
-        guard let targets = (turn?.projects[project] ?? projects[project])?.targets else {
-            return false
-        }
-        return !targets.isEmpty && !targets.contains(where: \.isAttached)
+        guard let record = turn?.projects[project] ?? projects[project] else { return false }
+        return !record.targets.isEmpty && record.attached.isEmpty
     }
 
     /// Stages the end of an edit whose last missing target was detached.

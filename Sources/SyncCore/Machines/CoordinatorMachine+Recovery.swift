@@ -34,7 +34,7 @@ extension CoordinatorMachine {
                         + "restore it from a backup or report this.")
             }
             var slot = files[index]
-            slot.row = row
+            slot.row = row.edit
             install(index, slot, at: now)
         }
         forgetEnds(snapshot.rows)
@@ -81,10 +81,12 @@ extension CoordinatorMachine {
             acceptanceLog.add(
                 turn: segment.turn, sequences: records.map(\.accepted.sequence),
                 byteCount: segment.bytes.count)
+            var forgotten: [EditSequence] = []
             for record in records {
-                let fresh = ProducerWindow(heardAt: now)
-                acceptanceLog.forget(windows[record.key, default: fresh].accept(record.accepted))
+                windows[record.key, default: ProducerWindow(heardAt: now)]
+                    .accept(record.accepted, forgetting: &forgotten)
             }
+            acceptanceLog.forget(forgotten)
         }
         for segment in snapshot.events {
             guard let events = EventLogCodec.unpack(segment) else {
@@ -113,7 +115,7 @@ extension CoordinatorMachine {
     private mutating func forgetEnds(_ rows: [JournalRow]) {
         var open: [ProducerKey: Set<UInt64>] = [:]
         for row in rows {
-            let ids = [row.id] + (row.open.map { [$0.id] } ?? [])
+            let ids = [row.edit.id] + (row.open.map { [$0.id] } ?? [])
             for id in ids {
                 let key = ProducerKey(project: row.file.project, producer: id.producer)
                 open[key, default: []].insert(id.number)
@@ -158,7 +160,7 @@ extension CoordinatorMachine {
         guard let until = recoversUntil, turn == nil else { return }
         if awaited.isEmpty {
             if awaitsStrangers, now < until { return }
-            let orphans = files.slots.indices.filter {
+            let orphans = files.indices.filter {
                 files[$0].row?.open != nil && files[$0].inHand == nil
             }
             if orphans.isEmpty { recoversUntil = nil }

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 /// Refills: a sandbox that came back without its files, or was attached late, is written again.
 ///
 ///     needed ──list, page by page──▶ files queued as refreshes ──all written──▶ refreshed

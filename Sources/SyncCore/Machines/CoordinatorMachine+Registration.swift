@@ -1,3 +1,5 @@
+import OrderedCollections
+
 extension CoordinatorMachine {
     /// Stages a registration: the same incarnation again, or a new one that is journaled first.
     mutating func stage(

@@ -1,3 +1,5 @@
+import OrderedCollections
+
 extension CoordinatorMachine {
     /// Stages a worker's reports; each is acknowledged after the commit, also one that is dropped.
     mutating func stage(
@@ -207,7 +209,7 @@ extension CoordinatorMachine {
 
     /// Targets attached to a project, as the turn sees it.
     func attachedTargets(of project: ProjectName, in turn: Turn?) -> [TargetURL] {
-        let record = turn?.projects[project] ?? projects[project]
-        return record?.targets.filter(\.isAttached).map(\.url) ?? []
+        if let staged = turn?.projects[project] { return staged.attached }
+        return projects[project]?.attached ?? []
     }
 }

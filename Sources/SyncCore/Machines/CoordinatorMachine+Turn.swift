@@ -1,4 +1,5 @@
 import DequeModule
+import OrderedCollections
 
 extension CoordinatorMachine {
     /// Whether there is something for a turn.
@@ -148,7 +149,7 @@ extension CoordinatorMachine {
         case (let old?, nil): staged.transaction.rowsRemoved.append(old.sequence)
         case (let old?, let new?) where old.sequence == new.sequence:
             if old.open != new.open || old.failure != new.failure {
-                staged.transaction.rowsAmended.append(new)
+                staged.transaction.rowsAmended.append(JournalRow(file: slot.key, edit: new))
             }
         case (let old, let new?):
             if let old {
@@ -157,13 +158,14 @@ extension CoordinatorMachine {
                 }?.to
                 if renumbered == new.sequence {
                     if old.open != new.open || old.failure != new.failure {
-                        staged.transaction.rowsAmended.append(new)
+                        staged.transaction.rowsAmended.append(JournalRow(file: slot.key, edit: new))
                     }
                     return
                 }
                 staged.transaction.rowsRemoved.append(renumbered ?? old.sequence)
             }
-            staged.transaction.rowsWritten.append((new, slot.content))
+            staged.transaction.rowsWritten.append(
+                (JournalRow(file: slot.key, edit: new), slot.content))
         }
     }
 

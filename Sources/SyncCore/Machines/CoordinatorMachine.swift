@@ -128,6 +128,7 @@ package struct CoordinatorMachine: Sendable {
     var startedAt: Timestamp?
     var pendingFiles = 0
     var pendingBytes = 0
+    /// What contents weigh that are in memory.
     var memoryBytes = 0
     var projectPending: [ProjectName: (files: Int, bytes: Int)] = [:]
     var flushes = FlushBoard()

@@ -21,7 +21,8 @@ package struct CoordinatorSettings: Sendable {
     package var inboxBytesMax = 96 << 20
     /// Content of one edit, in bytes.
     package var contentBytesMax = 16 << 20
-    /// Pending content in memory, in bytes; beyond it is read back from the journal.
+    /// Memory that pending content may take, in bytes (``Content/weight``); what is beyond it is
+    /// read back from the journal.
     package var memoryBytesMax = 256 << 20
     /// Pending content on disk, in bytes.
     package var pendingBytesMax = 8 << 30

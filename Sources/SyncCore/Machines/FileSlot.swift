@@ -23,7 +23,7 @@ package enum FilePhase: UInt8, Sendable {
 }
 
 /// What went wrong so far with a file's newest edit.
-struct Trouble: Sendable {
+struct Trouble: Sendable, Beginning {
     /// Attempts that count.
     var attempts = 0
     /// Not before this.
@@ -53,22 +53,33 @@ struct Trouble: Sendable {
     }
 }
 
-/// A ``Trouble`` on the heap: most files have none.
-indirect enum TroubleBox: Sendable {
-    case none
-    case some(Trouble)
+/// Where the store's newest version of a file is to be written again.
+struct Refresh: Sendable, Beginning {
+    /// The targets.
+    var targets: [TargetURL] = []
+    /// Which sequence the store's newest version has.
+    var sequence = EditSequence.none
+}
 
-    var value: Trouble {
+/// A value that begins without anything.
+protocol Beginning { init() }
+
+/// A value on the heap: few files have one, and one that has none takes a word.
+indirect enum Rare<Value: Sendable & Beginning>: Sendable {
+    case none
+    case some(Value)
+
+    var value: Value {
         switch self {
-        case .none: Trouble()
-        case .some(let trouble): trouble
+        case .none: Value()
+        case .some(let value): value
         }
     }
 
-    mutating func change(_ body: (inout Trouble) -> Void) {
-        var trouble = value
-        body(&trouble)
-        self = .some(trouble)
+    mutating func change(_ body: (inout Value) -> Void) {
+        var value = value
+        body(&value)
+        self = .some(value)
     }
 }
 
@@ -81,28 +92,40 @@ indirect enum TroubleBox: Sendable {
 ///                                     failed ◀─────────┘
 ///
 /// A newer edit replaces `row` in every phase; in `inHand` the older edit stays as `row.open`.
+///
+/// There may be a million of them: what few files have is kept apart (``Rare``), and the members
+/// stand in an order that leaves no gaps.
 struct FileSlot: Sendable {
     let key: FileKey
-    /// The newest edit: waiting, failed, or itself in hand.
-    var row: JournalRow?
-    /// Its content, unless it was spilled.
+    /// The content of `row`, unless it was spilled.
     var content: Content?
-    /// Bytes that were read back, or are being read, and have not left the memory.
-    var readBackBytes = 0
-    /// Where the store's newest version is to be written again, and which sequence it has.
-    var refresh: [TargetURL] = []
-    var refreshSequence = EditSequence.none
-    var trouble = TroubleBox.none
-    // In this order the last four share three words.
+    private var rewriting = Rare<Refresh>.none
+    var trouble = Rare<Trouble>.none
     /// The assignment on the way.
     var inHand: AssignmentID?
     var phase = FilePhase.rest
     /// Changed by the turn on its way to disk: not dispatched until that has come back.
     var isStaged = false
+    /// Whether the content was read back, or is being read, and has not left the memory.
+    var isReadBack = false
     /// Raised whenever the slot is queued anew; older entries in queues are void.
     var stamp: UInt32 = 0
+    /// The newest edit: waiting, failed, or itself in hand.
+    var row: JournaledEdit?
 
     init(key: FileKey) { self.key = key }
+
+    /// Where the store's newest version is to be written again.
+    var refresh: [TargetURL] {
+        get { if case .some(let refresh) = rewriting { refresh.targets } else { [] } }
+        set { rewriting.change { $0.targets = newValue } }
+    }
+
+    /// Which sequence that version has.
+    var refreshSequence: EditSequence {
+        get { if case .some(let refresh) = rewriting { refresh.sequence } else { .none } }
+        set { rewriting.change { $0.sequence = newValue } }
+    }
 
     /// Whether anything is left to do, the failed list included.
     var isPending: Bool { row != nil || inHand != nil || !refresh.isEmpty }
@@ -128,51 +151,4 @@ struct FileSlot: Sendable {
 
     /// Bytes of content on disk.
     var byteCount: Int { row?.byteCount ?? 0 }
-}
-
-/// The slots of all files not at rest; an index stays a file's own while it is pending.
-struct FileTable: Sendable {
-    private(set) var slots: [FileSlot] = []
-    private var indexes: [FileKey: FileIndex] = [:]
-    private var free: [FileIndex] = []
-
-    /// Files with a slot.
-    var count: Int { indexes.count }
-
-    /// The slot of an index.
-    subscript(index: FileIndex) -> FileSlot {
-        get { slots[index] }
-        _modify { yield &slots[index] }
-    }
-
-    /// A file's index, if it has a slot.
-    func index(of key: FileKey) -> FileIndex? { indexes[key] }
-
-    /// A file's index; makes a slot at rest when it has none.
-    mutating func claim(_ key: FileKey) -> FileIndex {
-        if let index = indexes[key] { return index }
-        let index: FileIndex
-        if let reused = free.popLast() {
-            index = reused
-            let stamp = slots[index].stamp
-            slots[index] = FileSlot(key: key)
-            slots[index].stamp = stamp &+ 1
-        } else {
-            index = slots.count
-            slots.append(FileSlot(key: key))
-        }
-        indexes[key] = index
-        return index
-    }
-
-    /// Gives the slot of a file at rest back.
-    mutating func release(_ index: FileIndex) {
-        precondition(!slots[index].isPending, "a pending file was released")
-        indexes[slots[index].key] = nil
-        slots[index].stamp &+= 1
-        slots[index].content = nil
-        slots[index].trouble = .none
-        slots[index].phase = .rest
-        free.append(index)
-    }
 }

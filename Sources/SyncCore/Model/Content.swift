@@ -23,6 +23,13 @@ package struct Content: Sendable {
     /// How many bytes; at most 16 MiB by default.
     package var count: Int { storage.byteCount }
 
+    /// Bytes of memory that it takes: its own, and about what it takes to keep them, the objects
+    /// around a message part above all.
+    package var weight: Int { count + Self.keepingBytes }
+
+    /// What a content takes beside its bytes.
+    package static let keepingBytes = 192
+
     /// Calls with the bytes; the pointer is valid only inside.
     package func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         var result: R?

@@ -3,6 +3,8 @@ package struct PackedWriter {
     /// What was written.
     package private(set) var bytes: [UInt8] = []
     private var texts: [String: UInt64] = [:]
+    /// Texts that were appended in full: each has a place in the reader's table.
+    private var count = 0
 
     /// Starts empty.
     package init() {}
@@ -30,11 +32,26 @@ package struct PackedWriter {
 
     /// Appends a text the first time, afterwards its place in the table of texts.
     package mutating func text(_ value: String) {
-        if let place = texts[value] {
-            varint(place + 1)
+        let place = UInt64(count)
+        if let known = Self.place(of: value, orElse: place, in: &texts[value]) {
+            varint(known + 1)
             return
         }
-        texts[value] = UInt64(texts.count)
+        newText(value)
+    }
+
+    /// The place that a text has already; it gets one when it has none.
+    private static func place(
+        of value: String, orElse place: UInt64, in slot: inout UInt64?
+    ) -> UInt64? {
+        if let slot { return slot }
+        slot = place
+        return nil
+    }
+
+    /// Appends a text that will not come again: it is not looked for.
+    package mutating func newText(_ value: String) {
+        count += 1
         varint(0)
         varint(UInt64(value.utf8.count))
         bytes.append(contentsOf: value.utf8)

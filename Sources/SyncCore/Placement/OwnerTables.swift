@@ -14,8 +14,9 @@ struct OwnerTables: Sendable {
     }
 
     /// The owner of a file among the workers that reach all of these schemes; nil when none does.
-    mutating func owner(of file: FileKey, reaching wanted: Set<String>) -> WorkerLabel? {
-        let wanted = wanted.sorted()
+    ///
+    /// - Parameter wanted: In order, each once.
+    mutating func owner(of file: FileKey, reaching wanted: [String]) -> WorkerLabel? {
         if let table = tables[wanted] { return table.owner(of: file) }
         let able = schemes.filter { wanted.allSatisfy($0.value.contains) }.keys
         let table = RendezvousHash(able)

@@ -1,100 +1,3 @@
-/// What a waiting, failed or in-flight edit is in the journal: one row per file.
-package struct JournalRow: Sendable, Equatable {
-    /// Its place in the order of all edits; the row's key.
-    package let sequence: EditSequence
-    /// Which file.
-    package let file: FileKey
-    /// Who pushed it.
-    package let id: EditID
-    /// ``Edit/digest``, so that the window can be checked against it.
-    package let digest: UInt64
-    /// When it was accepted.
-    package let acceptedAt: Timestamp
-    /// Bytes of content.
-    package let byteCount: Int
-    /// The version it must be built on; nil: any.
-    package let expectedVersion: Version?
-    /// Put or delete; nil content means "not in memory": only ``Journal/contents(of:)`` has it.
-    package let isDelete: Bool
-    /// Executable bit of a put.
-    package let isExecutable: Bool
-    private var burden: Burden
-
-    /// What few rows have; apart, because a coordinator keeps a row for each file that waits.
-    private indirect enum Burden: Sendable, Equatable {
-        case none
-        case some(open: OpenEdit?, failure: FailureRecord?)
-
-        init(_ open: OpenEdit?, _ failure: FailureRecord?) {
-            self = open == nil && failure == nil ? .none : .some(open: open, failure: failure)
-        }
-    }
-
-    /// An older edit of the file that was in hand when this row replaced it and whose end is owed.
-    package var open: OpenEdit? {
-        get { if case .some(let open, _) = burden { open } else { nil } }
-        set { burden = Burden(newValue, failure) }
-    }
-
-    /// Why it is in the failed list; nil while it waits or is in hand.
-    package var failure: FailureRecord? {
-        get { if case .some(_, let failure) = burden { failure } else { nil } }
-        set { burden = Burden(open, newValue) }
-    }
-
-    /// Describes a row.
-    package init(
-        sequence: EditSequence, file: FileKey, id: EditID, digest: UInt64,
-        expectedVersion: Version?, acceptedAt: Timestamp, isDelete: Bool, isExecutable: Bool,
-        byteCount: Int, open: OpenEdit?, failure: FailureRecord?
-    ) {
-        self.sequence = sequence
-        self.file = file
-        self.id = id
-        self.digest = digest
-        self.expectedVersion = expectedVersion
-        self.acceptedAt = acceptedAt
-        self.isDelete = isDelete
-        self.isExecutable = isExecutable
-        self.byteCount = byteCount
-        burden = Burden(open, failure)
-    }
-}
-
-/// An edit whose row was replaced while it was in hand.
-package struct OpenEdit: Sendable, Equatable, Hashable {
-    /// Its sequence.
-    package let sequence: EditSequence
-    /// Who pushed it.
-    package let id: EditID
-
-    /// Describes an open edit.
-    package init(sequence: EditSequence, id: EditID) {
-        self.sequence = sequence
-        self.id = id
-    }
-}
-
-/// An entry of the failed list.
-package struct FailureRecord: Sendable, Equatable {
-    /// Stable word.
-    package let code: String
-    /// What failed, why, what to do.
-    package let reason: String
-    /// How many attempts were made.
-    package let attempts: Int
-    /// When the last one ended.
-    package let failedAt: Timestamp
-
-    /// Describes a failure.
-    package init(code: String, reason: String, attempts: Int, failedAt: Timestamp) {
-        self.code = code
-        self.reason = reason
-        self.attempts = attempts
-        self.failedAt = failedAt
-    }
-}
-
 /// A project's durable line: its count of events and its targets.
 package struct ProjectRecord: Sendable, Equatable {
     /// Which project.
@@ -102,13 +5,23 @@ package struct ProjectRecord: Sendable, Equatable {
     /// Last event number within the project.
     package var eventNumber: UInt64
     /// Every target that was ever attached.
-    package var targets: [TargetRecord]
+    package var targets: [TargetRecord] { didSet { derive() } }
+    /// Those that are attached now; kept, since it is asked for each file.
+    package private(set) var attached: [TargetURL] = []
+    /// Their schemes, each once, in order; kept likewise.
+    package private(set) var schemes: [String] = []
 
     /// Describes a project.
     package init(name: ProjectName, eventNumber: UInt64 = 0, targets: [TargetRecord] = []) {
         self.name = name
         self.eventNumber = eventNumber
         self.targets = targets
+        derive()
+    }
+
+    private mutating func derive() {
+        attached = targets.filter(\.isAttached).map(\.url)
+        schemes = Set(attached.map(\.scheme)).sorted()
     }
 }
 

@@ -92,15 +92,18 @@ extension JournalTables {
             """
         ).rows { row in
             JournalRow(
-                sequence: EditSequence(row.integer(0)),
                 file: FileKey(
                     project: try Nonsense.unless(Name(row.text(1))), path: try row.path(2)),
-                id: EditID(
-                    producer: try Nonsense.unless(ProducerID(row.text(3))), number: row.integer(4)),
-                digest: row.integer(5), expectedVersion: row.optionalInteger(6).map(Version.init),
-                acceptedAt: Timestamp(milliseconds: row.integer(7)), isDelete: row.flag(8),
-                isExecutable: row.flag(9), byteCount: try row.count(10),
-                open: try Self.open(row), failure: try Self.failure(row))
+                edit: JournaledEdit(
+                    sequence: EditSequence(row.integer(0)),
+                    id: EditID(
+                        producer: try Nonsense.unless(ProducerID(row.text(3))),
+                        number: row.integer(4)),
+                    digest: row.integer(5),
+                    expectedVersion: row.optionalInteger(6).map(Version.init),
+                    acceptedAt: Timestamp(milliseconds: row.integer(7)), isDelete: row.flag(8),
+                    isExecutable: row.flag(9), byteCount: try row.count(10),
+                    open: try Self.open(row), failure: try Self.failure(row)))
         }
     }
 

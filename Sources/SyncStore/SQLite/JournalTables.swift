@@ -204,18 +204,19 @@ private struct RowInsertion {
 
     /// Writes a row and its content; nil: it has none.
     func insert(_ row: JournalRow, _ content: Content?) throws {
+        let edit = row.edit
         try self.row.run(
-            .integer(row.sequence.value), .text(row.file.project.text), .text(row.file.path.text),
-            .text(row.id.producer.text), .integer(row.id.number), .integer(row.digest),
-            .optional(row.expectedVersion?.value), .integer(row.acceptedAt.milliseconds),
-            .flag(row.isDelete), .flag(row.isExecutable), .count(row.byteCount),
-            .optional(row.open?.sequence.value), .optional(row.open?.id.producer.text),
-            .optional(row.open?.id.number), .optional(row.failure?.code),
-            .optional(row.failure?.reason), .optional(row.failure.map { UInt64($0.attempts) }),
-            .optional(row.failure?.failedAt.milliseconds))
+            .integer(edit.sequence.value), .text(row.file.project.text), .text(row.file.path.text),
+            .text(edit.id.producer.text), .integer(edit.id.number), .integer(edit.digest),
+            .optional(edit.expectedVersion?.value), .integer(edit.acceptedAt.milliseconds),
+            .flag(edit.isDelete), .flag(edit.isExecutable), .count(edit.byteCount),
+            .optional(edit.open?.sequence.value), .optional(edit.open?.id.producer.text),
+            .optional(edit.open?.id.number), .optional(edit.failure?.code),
+            .optional(edit.failure?.reason), .optional(edit.failure.map { UInt64($0.attempts) }),
+            .optional(edit.failure?.failedAt.milliseconds))
         guard let content else { return }
         let result = content.withBytes { bytes in
-            Result { try self.content.run(.integer(row.sequence.value), .blob(bytes)) }
+            Result { try self.content.run(.integer(edit.sequence.value), .blob(bytes)) }
         }
         try result.get()
     }

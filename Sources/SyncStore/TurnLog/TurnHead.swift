@@ -51,20 +51,22 @@ enum TurnHead {
         }
 
         private mutating func write(_ row: JournalRow) {
-            sequence(row.sequence)
+            let edit = row.edit
+            sequence(edit.sequence)
             packed.text(row.file.project.text)
-            packed.text(row.file.path.text)
-            write(row.id)
-            packed.fixed(row.digest)
-            optional(row.expectedVersion) { $0.packed.varint($1.value) }
-            packed.varint(row.acceptedAt.milliseconds)
-            flags([row.isDelete, row.isExecutable])
-            packed.varint(UInt64(row.byteCount))
-            optional(row.open) {
+            // A turn has one row for a file.
+            packed.newText(row.file.path.text)
+            write(edit.id)
+            packed.fixed(edit.digest)
+            optional(edit.expectedVersion) { $0.packed.varint($1.value) }
+            packed.varint(edit.acceptedAt.milliseconds)
+            flags([edit.isDelete, edit.isExecutable])
+            packed.varint(UInt64(edit.byteCount))
+            optional(edit.open) {
                 $0.sequence($1.sequence)
                 $0.write($1.id)
             }
-            optional(row.failure) {
+            optional(edit.failure) {
                 $0.packed.text($1.code)
                 $0.packed.text($1.reason)
                 $0.packed.varint(UInt64($1.attempts))

@@ -81,10 +81,11 @@ extension TurnHead {
                     failedAt: Timestamp(milliseconds: try reader.number()))
             }
             return JournalRow(
-                sequence: sequence, file: FileKey(project: project, path: path), id: id,
-                digest: digest, expectedVersion: expected, acceptedAt: acceptedAt,
-                isDelete: flags[0], isExecutable: flags[1], byteCount: byteCount, open: open,
-                failure: failure)
+                file: FileKey(project: project, path: path),
+                edit: JournaledEdit(
+                    sequence: sequence, id: id, digest: digest, expectedVersion: expected,
+                    acceptedAt: acceptedAt, isDelete: flags[0], isExecutable: flags[1],
+                    byteCount: byteCount, open: open, failure: failure))
         }
 
         private mutating func project() throws(Nonsense) -> ProjectRecord {

@@ -1,0 +1,23 @@
+import CLinux
+import Foundation
+
+/// How the C library deals with memory that is given back.
+enum MemoryAllocator {
+    /// Keeps some of it for the next turn, message or file, instead of handing it to the system.
+    ///
+    /// By default glibc returns the end of a heap as soon as 128 KiB of it are free, and maps
+    /// blocks of that size one by one. A turn's tables and a batch of messages are larger, and are
+    /// made and given back many times a second: each time the kernel would clear the pages anew.
+    /// Whoever sets glibc's own variables decides instead.
+    static func keep() {
+        let environment = ProcessInfo.processInfo.environment.keys
+        guard !environment.contains(where: { $0.hasPrefix("MALLOC_") || $0 == "GLIBC_TUNABLES" })
+        else { return }
+        // A value that glibc refuses leaves its default, which is slower and nothing else.
+        for (parameter, bytes) in [
+            (M_MMAP_THRESHOLD, 1 << 20), (M_TRIM_THRESHOLD, 4 << 20),
+        ] {
+            _ = mallopt(parameter, Int32(bytes))
+        }
+    }
+}
