@@ -31,7 +31,7 @@ struct GrowthFilesWorkload: Workload {
     var pairsStandard: Int { 1 }
 
     private static let counts = [1_000, 10_000, 100_000, 1_000_000]
-    /// Bytes of the coordinator's memory beyond content and path, per waiting file.
+    /// Bytes of the coordinator's memory beyond its budget of content and the path, for each file.
     private static let bytesMax = 300.0
     /// Files below which the memory of the process itself hides that of the files.
     private static let weighableMin = 100_000
@@ -39,8 +39,8 @@ struct GrowthFilesWorkload: Workload {
     var setup: String {
         "\(size.edits) edits of files that wait, at \(Self.counts.filter { $0 <= filesMax }) dirty "
             + "files, \(size.bytes) bytes each, 256 a message, 512 unanswered, workers off; limit: "
-            + "the cost at \(Self.counts[0]); memory: growth since the start beyond the content "
-            + "that is held and the paths, over all files"
+            + "the cost at \(Self.counts[0]); memory: growth since the start beyond what "
+            + "counts against memory-mib and the paths, over all files"
     }
 
     func pair(in folder: BenchFolder) async throws -> Pair {

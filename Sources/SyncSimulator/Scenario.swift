@@ -148,7 +148,7 @@ package struct Scenario: Sendable {
         settings.turnBytesMax = chance.pick([100, 1 << 20]) ?? 100
         settings.inboxEditsMax = chance.pick([4, 40, 16_384]) ?? 40
         settings.memoryBytesMax = chance.pick([0, 2_500, 1 << 20]) ?? 2_500
-        settings.loadingBytesMax = chance.pick([1, 200, 1 << 20]) ?? 200
+        settings.loadingBytesMax = chance.pick([1, 1_200, 1 << 20]) ?? 1_200
         settings.workerAssignmentsMax = chance.pick([1, 4, 256]) ?? 4
         settings.targetAssignmentsMax = chance.pick([1, 3, 32]) ?? 3
         settings.logEventsMax = chance.pick([30, 300, 1_000_000]) ?? 300

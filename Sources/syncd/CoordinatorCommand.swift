@@ -40,7 +40,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     @Option(help: "Waits before the retries in milliseconds, by commas (SYNCD_RETRY_MS).")
     var retryMs: String?
 
-    @Option(help: "Pending content kept in memory, in MiB (SYNCD_MEMORY_MIB; 256).")
+    @Option(help: "Memory for pending content, in MiB (SYNCD_MEMORY_MIB; 256).")
     var memoryMib: Int?
 
     @Option(help: "Events that the log keeps for replays (SYNCD_EVENT_LOG_MAX; 1000000).")

@@ -5,10 +5,11 @@ import Foundation
 enum MemoryAllocator {
     /// Keeps some of it for the next turn, message or file, instead of handing it to the system.
     ///
-    /// By default glibc returns the end of a heap as soon as 128 KiB of it are free, and maps
-    /// blocks of that size one by one. A turn's tables and a batch of messages are larger, and are
-    /// made and given back many times a second: each time the kernel would clear the pages anew.
-    /// Whoever sets glibc's own variables decides instead.
+    /// glibc begins with returning the end of a heap as soon as 128 KiB of it are free, and maps
+    /// blocks of that size one by one; a turn's tables and a batch of messages are larger, and the
+    /// kernel clears their pages anew each time. Then it raises both limits by the largest block
+    /// that it sees, and each thread may keep 64 MiB. These are between; blocks from 1 MiB on are
+    /// mapped. Whoever sets glibc's own variables decides instead.
     static func keep() {
         let environment = ProcessInfo.processInfo.environment.keys
         guard !environment.contains(where: { $0.hasPrefix("MALLOC_") || $0 == "GLIBC_TUNABLES" })

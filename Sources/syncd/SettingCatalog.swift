@@ -119,7 +119,7 @@ enum SettingCatalog {
             "message-edits", .count, 1...65_536, "edits in one message", \.limits.editsMax),
         Limit(
             "memory-mib", .mebibytes, 1...1_048_576,
-            "pending content in memory; more is read back from the journal",
+            "memory for pending content; more is read back from the journal",
             \.settings.memoryBytesMax),
         Limit(
             "pending-mib", .mebibytes, 1...16_777_216, "pending content on disk",

@@ -36,7 +36,7 @@ import Testing
     @Test func `contents that could not be read are read again`() throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0
-        settings.loadingBytesMax = 4
+        settings.loadingBytesMax = 4 + Content.keepingBytes
         let cluster = try MachineCluster(settings: settings)
         cluster.failsLoads = true
         for number: UInt64 in 1...10 {
@@ -51,18 +51,19 @@ import Testing
         #expect(!cluster.journal.events.contains { $0.kind == .failed || $0.kind == .retrying })
     }
 
-    @Test func `no more content is read back than may be sent`() throws {
+    @Test(arguments: ["", "0123456789"])
+    func `no more content is read back than may be sent`(text: String) throws {
         var settings = CoordinatorSettings()
-        let weight = 10 + Content.keepingBytes
+        let weight = text.utf8.count + Content.keepingBytes
         settings.memoryBytesMax = 10 * weight
-        settings.loadingBytesMax = 200
+        settings.loadingBytesMax = 20 * weight
         settings.targetAssignmentsMax = 2
         let cluster = try MachineCluster(settings: settings)
         let worker = try cluster.addWorker("w")
         worker.holdsSteps = true
         for number: UInt64 in 1...100 {
             cluster.push(
-                MachineCluster.put("f\(number)", "0123456789"), number: number, settles: false)
+                MachineCluster.put("f\(number)", text), number: number, settles: false)
         }
         cluster.settle()
         let route = cluster.request(.queue(project: nil, prefix: "", after: "", countMax: 1))
@@ -71,16 +72,16 @@ import Testing
             return
         }
         #expect(report.memoryBytes <= 30 * weight)
-        #expect(report.pendingBytes == 1_000)
+        #expect(report.pendingBytes == 100 * text.utf8.count)
         worker.holdsSteps = false
         cluster.settle()
-        for number in 1...100 { #expect(cluster.text("f\(number)") == "0123456789") }
+        for number in 1...100 { #expect(cluster.text("f\(number)") == text) }
     }
 
     @Test func `a project whose contents wait does not keep another's from being read`() throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0
-        settings.loadingBytesMax = 40
+        settings.loadingBytesMax = 4 * (10 + Content.keepingBytes)
         let cluster = try MachineCluster(settings: settings)
         cluster.holdsLoads = true
         for number: UInt64 in 1...20 {

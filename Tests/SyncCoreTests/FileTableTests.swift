@@ -5,7 +5,7 @@ import Testing
 
 @Suite("file table")
 struct FileTableTests {
-    /// A table in which each file's hash belongs to many others.
+    /// Swift's own, and two that give many files the same.
     private static let hashes: [@Sendable (FileKey) -> Int] = [
         \.hashValue, { _ in 7 }, { $0.path.text.utf8.count },
     ]

@@ -159,7 +159,7 @@ import Testing
     @Test func `content past the memory budget is read back at dispatch`() throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 10 + Content.keepingBytes
-        settings.loadingBytesMax = 8
+        settings.loadingBytesMax = 8 + Content.keepingBytes
         let cluster = try MachineCluster(settings: settings)
         for number: UInt64 in 1...20 {
             cluster.push(MachineCluster.put("f\(number)", "content\(number)"), number: number)

@@ -48,7 +48,7 @@ import Testing
     ) throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0
-        settings.loadingBytesMax = 3
+        settings.loadingBytesMax = 3 + Content.keepingBytes
         let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
         let labels = try ["w1", "w2"].map { try cluster.addWorker($0, holdsSteps: true).label }
         var own: [WorkerLabel: String] = [:]
@@ -78,7 +78,7 @@ import Testing
     @Test func `an older file that waits for room lets one go whose content is there`() throws {
         var settings = CoordinatorSettings()
         settings.memoryBytesMax = 0
-        settings.loadingBytesMax = 3
+        settings.loadingBytesMax = 3 + Content.keepingBytes
         settings.targetAssignmentsMax = 1
         let cluster = try MachineCluster(settings: settings)
         let worker = try cluster.addWorker("w1")

@@ -334,7 +334,7 @@ package struct QueueReport: Sendable, Equatable {
     package var counts: Counts
     /// Bytes of pending content on disk.
     package var pendingBytes: Int
-    /// Memory that the part of it takes which is there.
+    /// Memory taken by the part of it that is held in memory, as `memory-mib` counts.
     package var memoryBytes: Int
     /// Projects, by name.
     package var projects: [Project]

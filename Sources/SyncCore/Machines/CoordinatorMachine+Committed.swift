@@ -158,7 +158,7 @@ extension CoordinatorMachine {
         }
         var forgotten: [EditSequence] = []
         for (key, staged) in done.windows {
-            // Taken out, so that it is changed in place, and looked up once.
+            // Taken out, so that it is changed in place, and not looked up for each number.
             var window = windows.removeValue(forKey: key) ?? ProducerWindow(heardAt: now)
             for number in staged.order {
                 guard let accepted = staged.records[number] else { continue }

@@ -8,12 +8,11 @@ extension CoordinatorMachine {
     /// A project takes at most half of what the others leave; one content always fits.
     func hasRoomToLoad(_ index: FileIndex, project: ProjectName) -> Bool {
         guard let row = files[index].row, needsLoading(index) else { return true }
-        let total = loadingBytes + row.byteCount
         let own = projectLoading[project] ?? 0
         if loadingBytes == 0 { return true }
-        guard total <= settings.loadingBytesMax else { return false }
+        guard loadingBytes + row.weight <= settings.loadingBytesMax else { return false }
         let others = loadingBytes - own
-        return own == 0 || own + row.byteCount <= (settings.loadingBytesMax - others) / 2
+        return own == 0 || own + row.weight <= (settings.loadingBytesMax - others) / 2
     }
 
     /// Whether a file's content must be read back before it can go.
@@ -27,8 +26,8 @@ extension CoordinatorMachine {
     mutating func load(_ index: FileIndex, _ row: JournaledEdit) {
         files[index].phase = .loading
         files[index].isReadBack = true
-        loadingBytes += row.byteCount
-        projectLoading[files[index].key.project, default: 0] += row.byteCount
+        loadingBytes += row.weight
+        projectLoading[files[index].key.project, default: 0] += row.weight
         loads[row.sequence] = index
         directives.append(.load([row.sequence]))
     }
@@ -68,9 +67,7 @@ extension CoordinatorMachine {
 
     /// A content that was read back has left the memory, or will.
     mutating func forgetReadBack(_ index: FileIndex) {
-        guard files[index].isReadBack else { return }
-        // A newer edit takes its place only after this.
-        let bytes = files[index].byteCount
+        guard files[index].isReadBack, let bytes = files[index].row?.weight else { return }
         files[index].isReadBack = false
         loadingBytes -= bytes
         unloadCount &+= 1

@@ -12,8 +12,8 @@ extension CoordinatorMachine {
         let old = files[index]
         var slot = slot
         let project = slot.key.project
-        if old.isPending != slot.isPending {
-            pendingFiles += slot.isPending ? 1 : -1
+        let opened = (slot.isPending ? 1 : 0) - (old.isPending ? 1 : 0)
+        if opened != 0 {
             if slot.isPending {
                 openFiles[project, default: []].insert(index)
                 trees[project, default: PathTree()].open(slot.key.path)
@@ -25,8 +25,10 @@ extension CoordinatorMachine {
         }
         noteFailed(old, slot)
         countRefreshes(old, slot)
-        pendingBytes += slot.byteCount - old.byteCount
-        Self.count(old, slot, in: &projectPending[project, default: (0, 0)])
+        let bytes = slot.byteCount - old.byteCount
+        pendingFiles += opened
+        pendingBytes += bytes
+        Self.add((opened, bytes), to: &projectPending[project, default: (0, 0)])
         memoryBytes -= old.content?.weight ?? 0
         if let content = slot.content {
             // Past the budget the journal alone has it; it is read back at dispatch.
@@ -46,11 +48,11 @@ extension CoordinatorMachine {
             || slot.refresh.count < old.refresh.count
     }
 
-    private static func count(
-        _ old: FileSlot, _ new: FileSlot, in pending: inout (files: Int, bytes: Int)
+    private static func add(
+        _ change: (files: Int, bytes: Int), to pending: inout (files: Int, bytes: Int)
     ) {
-        pending.files += (new.isPending ? 1 : 0) - (old.isPending ? 1 : 0)
-        pending.bytes += new.byteCount - old.byteCount
+        pending.files += change.files
+        pending.bytes += change.bytes
     }
 
     /// Finds out where a file stands and queues it there; older queue entries become void.

@@ -144,12 +144,13 @@ extension CoordinatorMachine {
     private static func write(
         _ slot: FileSlot, over before: FileSlot, in staged: inout Turn
     ) {
-        switch (before.row, slot.row) {
+        let row = slot.row.map { JournalRow(file: slot.key, edit: $0) }
+        switch (before.row, row) {
         case (nil, nil): break
         case (let old?, nil): staged.transaction.rowsRemoved.append(old.sequence)
         case (let old?, let new?) where old.sequence == new.sequence:
             if old.open != new.open || old.failure != new.failure {
-                staged.transaction.rowsAmended.append(JournalRow(file: slot.key, edit: new))
+                staged.transaction.rowsAmended.append(new)
             }
         case (let old, let new?):
             if let old {
@@ -158,14 +159,13 @@ extension CoordinatorMachine {
                 }?.to
                 if renumbered == new.sequence {
                     if old.open != new.open || old.failure != new.failure {
-                        staged.transaction.rowsAmended.append(JournalRow(file: slot.key, edit: new))
+                        staged.transaction.rowsAmended.append(new)
                     }
                     return
                 }
                 staged.transaction.rowsRemoved.append(renumbered ?? old.sequence)
             }
-            staged.transaction.rowsWritten.append(
-                (JournalRow(file: slot.key, edit: new), slot.content))
+            staged.transaction.rowsWritten.append((new, slot.content))
         }
     }
 

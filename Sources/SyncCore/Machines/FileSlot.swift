@@ -106,7 +106,8 @@ struct FileSlot: Sendable {
     var phase = FilePhase.rest
     /// Changed by the turn on its way to disk: not dispatched until that has come back.
     var isStaged = false
-    /// Whether the content was read back, or is being read, and has not left the memory.
+    /// Whether the content of this very `row` was read back, or is being read, and has not left the
+    /// memory: it is forgotten before another row takes this one's place.
     var isReadBack = false
     /// Raised whenever the slot is queued anew; older entries in queues are void.
     var stamp: UInt32 = 0
@@ -118,7 +119,11 @@ struct FileSlot: Sendable {
     /// Where the store's newest version is to be written again.
     var refresh: [TargetURL] {
         get { if case .some(let refresh) = rewriting { refresh.targets } else { [] } }
-        set { rewriting.change { $0.targets = newValue } }
+        set {
+            // A file that has none, and gets none, pays nothing.
+            if case .none = rewriting, newValue.isEmpty { return }
+            rewriting.change { $0.targets = newValue }
+        }
     }
 
     /// Which sequence that version has.

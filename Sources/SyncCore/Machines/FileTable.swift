@@ -71,13 +71,11 @@ struct FileTable: Sendable {
     /// Gives the slot of a file at rest back.
     mutating func release(_ index: FileIndex) {
         precondition(!self[index].isPending, "a pending file was released")
-        let key = self[index].key
-        let hash = hash(key)
-        if indexes[hash] == index { indexes[hash] = nil } else { collided[key] = nil }
-        self[index].stamp &+= 1
-        self[index].content = nil
-        self[index].trouble = .none
-        self[index].phase = .rest
+        var slot = FileSlot(key: self[index].key)
+        let hash = hash(slot.key)
+        if indexes[hash] == index { indexes[hash] = nil } else { collided[slot.key] = nil }
+        slot.stamp = self[index].stamp &+ 1
+        self[index] = slot
         free.append(index)
     }
 }

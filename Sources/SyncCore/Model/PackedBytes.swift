@@ -32,20 +32,16 @@ package struct PackedWriter {
 
     /// Appends a text the first time, afterwards its place in the table of texts.
     package mutating func text(_ value: String) {
-        let place = UInt64(count)
-        if let known = Self.place(of: value, orElse: place, in: &texts[value]) {
-            varint(known + 1)
-            return
+        guard let known = Self.known(&texts[value], orElse: UInt64(count)) else {
+            return newText(value)
         }
-        newText(value)
+        varint(known + 1)
     }
 
-    /// The place that a text has already; it gets one when it has none.
-    private static func place(
-        of value: String, orElse place: UInt64, in slot: inout UInt64?
-    ) -> UInt64? {
-        if let slot { return slot }
-        slot = place
+    /// A text's place, looked up once; nil when it had none, and gets this one.
+    private static func known(_ place: inout UInt64?, orElse next: UInt64) -> UInt64? {
+        if let place { return place }
+        place = next
         return nil
     }
 

@@ -45,6 +45,9 @@ package struct JournaledEdit: Sendable, Equatable {
         if case .some(_, _, let expected) = burden { expected } else { nil }
     }
 
+    /// What its content weighs in memory (``Content/weight``).
+    package var weight: Int { byteCount + Content.keepingBytes }
+
     /// Describes an edit.
     package init(
         sequence: EditSequence, id: EditID, digest: UInt64, expectedVersion: Version?,
