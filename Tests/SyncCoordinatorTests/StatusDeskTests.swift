@@ -112,12 +112,16 @@ import ZeroMQ
             try await second.open()
             await one.desk.tell(.marks(asked.map { ($0, 7, 5) }))
             #expect(await Self.next(1, of: firstNotices) == ["7/5"])
+            // Where that took longer than marks are apart, those that are due come behind it.
             let others = try #require(await questions.next())
-            #expect(others.map(\.project) == [nil])
+            #expect(others.map(\.project).first == .some(nil))
             await one.desk.tell(.marks(others.map { ($0, 8, 0) }))
             await one.desk.tell(
                 .hint(WorkerHint(label: MachineCluster.name("w1"), life: 1, state: "joined")))
-            #expect(await Self.next(2, of: secondNotices) == ["8/0", "w1 joined"])
+            #expect(await Self.next(1, of: secondNotices) == ["8/0"])
+            var last = ["8/0"]
+            while last == ["8/0"] { last = await Self.next(1, of: secondNotices) }
+            #expect(last == ["w1 joined"])
         }
     }
 }
