@@ -15,10 +15,7 @@ enum MemoryAllocator {
         guard !environment.contains(where: { $0.hasPrefix("MALLOC_") || $0 == "GLIBC_TUNABLES" })
         else { return }
         // A value that glibc refuses leaves its default, which is slower and nothing else.
-        for (parameter, bytes) in [
-            (M_MMAP_THRESHOLD, 1 << 20), (M_TRIM_THRESHOLD, 4 << 20),
-        ] {
-            _ = mallopt(parameter, Int32(bytes))
-        }
+        _ = mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        _ = mallopt(M_TRIM_THRESHOLD, 4 << 20)
     }
 }

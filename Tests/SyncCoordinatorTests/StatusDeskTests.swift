@@ -114,14 +114,14 @@ import ZeroMQ
             #expect(await Self.next(1, of: firstNotices) == ["7/5"])
             // Where that took longer than marks are apart, those that are due come behind it.
             let others = try #require(await questions.next())
-            #expect(others.map(\.project).first == .some(nil))
+            let projects = others.map(\.project)
+            #expect(projects == [nil] || projects == [nil, MachineCluster.project, nil])
             await one.desk.tell(.marks(others.map { ($0, 8, 0) }))
             await one.desk.tell(
                 .hint(WorkerHint(label: MachineCluster.name("w1"), life: 1, state: "joined")))
-            #expect(await Self.next(1, of: secondNotices) == ["8/0"])
-            var last = ["8/0"]
-            while last == ["8/0"] { last = await Self.next(1, of: secondNotices) }
-            #expect(last == ["w1 joined"])
+            let marks = Array(repeating: "8/0", count: projects.count { $0 == nil })
+            #expect(
+                await Self.next(marks.count + 1, of: secondNotices) == marks + ["w1 joined"])
         }
     }
 }

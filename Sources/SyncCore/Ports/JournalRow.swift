@@ -1,7 +1,7 @@
 /// What the journal keeps of a waiting, failed or in-flight edit, but for its file's name.
 package struct JournaledEdit: Sendable, Equatable {
     /// Its place in the order of all edits; the row's key.
-    package let sequence: EditSequence
+    package private(set) var sequence: EditSequence
     /// Who pushed it.
     package let id: EditID
     /// ``Edit/digest``, so that the window can be checked against it.
@@ -68,10 +68,9 @@ package struct JournaledEdit: Sendable, Equatable {
     ///
     /// An older edit that is open and the reason of a failure stay.
     package func renumbered(_ sequence: EditSequence) -> JournaledEdit {
-        JournaledEdit(
-            sequence: sequence, id: id, digest: digest, expectedVersion: expectedVersion,
-            acceptedAt: acceptedAt, isDelete: isDelete, isExecutable: isExecutable,
-            byteCount: byteCount, open: open, failure: failure)
+        var edit = self
+        edit.sequence = sequence
+        return edit
     }
 }
 
