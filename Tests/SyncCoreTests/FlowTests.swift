@@ -110,7 +110,7 @@ import Testing
         cluster.settle()
         func inHand() -> [Int] { nodes.map(\.machine.jobCount) }
         #expect(inHand().reduce(0, +) == 32)
-        #expect(inHand().allSatisfy { $0.isMultiple(of: 16) })
+        #expect(inHand().allSatisfy { $0.isMultiple(of: settings.targetAssignmentsMax / 4) })
         for node in nodes {
             node.holdsSteps = false
             cluster.settle()

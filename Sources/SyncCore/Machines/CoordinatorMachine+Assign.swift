@@ -9,11 +9,12 @@ extension CoordinatorMachine {
     /// Shortest wait for a rate: half of the time in which a burst comes back.
     private static let rateWaitMin: Duration = .milliseconds(5)
 
-    /// Files that a worker is given in its turn, at most.
+    /// Files that a worker is given in its turn, at most: a quarter of a target's credit.
     ///
     /// What a message costs, at both ends and on disk, is paid for it as a whole. Where many
-    /// workers share a target's credit, one file each would make all messages that short.
-    private static let turnFilesMax = 16
+    /// workers share a target's credit, short turns make all messages short, whatever waits; long
+    /// ones leave too many workers without any.
+    private var turnFilesMax: Int { max(1, settings.targetAssignmentsMax / 4) }
 
     /// Places ready files on their owners and hands over what credit allows.
     ///
@@ -37,7 +38,7 @@ extension CoordinatorMachine {
         // In a flood's batch a keystroke's store write waits for the rest of it.
         let filesMax =
             active.isShared
-            ? min(Self.turnFilesMax, settings.sharedTargetAssignmentsMax) : Self.turnFilesMax
+            ? min(turnFilesMax, settings.sharedTargetAssignmentsMax) : turnFilesMax
         var unloads = unloadCount
         var round = DispatchRound()
         while !turns.isEmpty {
