@@ -52,12 +52,11 @@ package struct Errno: Error, Equatable {
         switch failureClass {
         case .file:
             "Mend permissions, flags, name or links on the path, then retry the failed edit."
-        case .attempt: "It is tried again; if it stays, look at the disk and the kernel's log."
-        case .shape:
-            "Move away what stands on the path, or delete it by an edit; it is tried again."
+        case .attempt: "Look at the disk and the kernel's log if it stays so."
+        case .shape: "Move away what stands on the path, or delete it by an edit."
         case .target: "Free, mount or mend the sandbox's file system; its edits wait."
         case .store: "Look at the store."
-        case .worker: "Raise the worker's limits (descriptors, memory); another try follows."
+        case .worker: "Raise the worker's limits (descriptors, memory)."
         }
     }
 

@@ -56,7 +56,7 @@ struct StageFolder: ~Copyable {
         throw SandboxError(
             .attempt, code: "EBUSY",
             "Could not revoke stage '\(stage)' of sandbox '\(sandbox)': its owner kept writing "
-                + "into it for \(Self.roundsMax) rounds. It is tried again.")
+                + "into it for \(Self.roundsMax) rounds. Look for a worker that hangs.")
     }
 
     /// Names of all stages, standing and revoked.

@@ -56,7 +56,8 @@ struct EndpointNotices {
         case .disconnected:
             // libzmq does not tell why; trace B4 needs the name.
             add(
-                "the connection of \(who) ended (one cause is a frame over \(frameBytesMax) bytes)",
+                "the connection of \(who) ended; if it should not have: a frame over "
+                    + "\(frameBytesMax) bytes is one cause",
                 isWarning: false)
         case .connected, .connectDelayed, .connectRetried, .listening, .accepted,
             .handshakeSucceeded, .closed, .closeFailed, .monitorStopped, .unknown:

@@ -90,6 +90,9 @@ package actor Producer: SocketLoopClient {
     private nonisolated let withdrawn = Mutex<[UInt64]>([])
     /// Somebody who waits for room was cancelled.
     private nonisolated let givesUpRoom = Mutex(false)
+    /// Takes over what the coordinator says of the largest content.
+    package func allow(contentBytes: Int) { machine.allow(contentBytes: contentBytes) }
+
     /// When the coordinator's last answer was read; nil before the first.
     package private(set) var heardAt: ContinuousClock.Instant?
 

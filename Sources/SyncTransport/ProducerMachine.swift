@@ -51,7 +51,7 @@ package struct ProducerMachine: Sendable {
         var dueAt: Instant
     }
 
-    private let settings: Settings
+    private var settings: Settings
     private var lastNumber: UInt64 = 0
     private var unsent: OrderedDictionary<UInt64, Pending> = [:]
     private var unsentOfFile: [EditPath: UInt64] = [:]
@@ -74,6 +74,9 @@ package struct ProducerMachine: Sendable {
         defer { updates = [] }
         return updates
     }
+
+    /// Takes over what the coordinator says of the largest content.
+    package mutating func allow(contentBytes: Int) { settings.contentBytesMax = contentBytes }
 
     /// Takes an edit; an unsent older one of the same file is dropped.
     ///

@@ -67,6 +67,7 @@ extension Body {
         var files: [File]
         var next: String?
         var connections: Connections?
+        var contentBytesMax: Int?
     }
 }
 
@@ -109,7 +110,7 @@ extension Body.Queue {
                 Connections(
                     intake: $0.intake, workers: $0.workers, status: $0.status,
                     refused: $0.refused)
-            })
+            }, contentBytesMax: report.contentBytesMax)
     }
 
     var value: QueueReport? {
@@ -123,6 +124,7 @@ extension Body.Queue {
             QueueReport.Connections(
                 intake: $0.intake, workers: $0.workers, status: $0.status, refused: $0.refused)
         }
+        report.contentBytesMax = contentBytesMax
         return report
     }
 }

@@ -56,6 +56,37 @@ package enum EndpointPolicy {
             + "tcp://127.0.0.1:PORT or ipc://PATH, or allow it with --insecure."
     }
 
+    /// Longest path of a socket in the file system, in bytes (`sun_path` of unix(7)).
+    private static let socketPathBytesMax = 107
+
+    /// Why there can't be such an endpoint; nil when there can.
+    ///
+    /// libzmq takes port 99999 for 34463, and a missing scheme only when it connects.
+    ///
+    /// - Parameter isBound: Whether it is listened at: then the port may be left to the system.
+    package static func flaw(of endpoint: String, isBound: Bool) -> String? {
+        let form = "write tcp://HOST:PORT or ipc://PATH."
+        if endpoint.hasPrefix("ipc://") {
+            let path = endpoint.dropFirst("ipc://".count)
+            if path.isEmpty { return "the path is missing; \(form)" }
+            guard path.utf8.count > socketPathBytesMax else { return nil }
+            return "the path has \(path.utf8.count) bytes, a socket's may have "
+                + "\(socketPathBytesMax); choose a shorter one."
+        }
+        if endpoint.hasPrefix("inproc://") { return nil }
+        guard endpoint.hasPrefix("tcp://") else { return "it names no transport; \(form)" }
+        let address = endpoint.dropFirst("tcp://".count)
+        guard let colon = address.lastIndex(of: ":"), colon > address.startIndex else {
+            return "host or port is missing; \(form)"
+        }
+        let port = address[address.index(after: colon)...]
+        if isBound, port == "*" || port == "0" { return nil }
+        let isPort =
+            port.utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+            && UInt16(port).map { $0 > 0 } ?? false
+        return isPort ? nil : "the port must be 1 to 65535."
+    }
+
     private static func isLoopback(_ host: Substring) -> Bool {
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
         return parts.count == 4 && parts[0] == "127"

@@ -39,6 +39,11 @@ enum CommandLink {
     }
 }
 
+/// For a project that the coordinator has never heard of: a typing error, or simply new.
+func unknown(_ project: ProjectName) -> String {
+    "nothing is known of project \(project): nobody has pushed to it yet"
+}
+
 /// Waits until everything under a prefix is visible.
 struct Barrier {
     /// How it ended.
@@ -47,6 +52,8 @@ struct Barrier {
         var through: UInt64?
         var causes: [Cause]
         var count: Int
+        /// The time was over before anything was decided.
+        var timedOut = false
     }
 
     /// Why a file is not visible.
@@ -55,15 +62,28 @@ struct Barrier {
         var state: String
         var code: String
         var reason: String
+
+        /// For a person; a file that only waits for its turn has no cause.
+        var sentence: String {
+            code.isEmpty ? "\(path) is \(state)" : "\(path) is \(state): \(code): \(reason)"
+        }
     }
 
     let project: ProjectName
     let prefix: String
     let patience: Duration
 
+    /// A coordinator that is silent for so long is not there.
+    private static let silenceMax: Duration = .seconds(10)
+
     /// Asks, and draws how much is left meanwhile.
+    ///
+    /// - Throws: `silent` when no coordinator answers.
     func wait(_ producer: Producer) async throws -> Outcome {
         let end = ContinuousClock.now + patience
+        // A barrier is silent until all is visible, so another question tells who is there.
+        let isKnown = try await left(producer, within: min(patience, Self.silenceMax)) != nil
+        if !isKnown { Terminal.complain(unknown(project)) }
         return try await withThrowingTaskGroup(of: Outcome?.self) { group in
             group.addTask { try await ask(producer, until: end) }
             if Terminal.isInteractive {
@@ -86,9 +106,9 @@ struct Barrier {
         while true {
             let left = end - ContinuousClock.now
             guard left > .zero else {
-                throw Trouble(
-                    "Not everything is visible after \(patience); see 'syncd queue --project "
-                        + "\(project)' for what is left.", code: .notVisible)
+                let count = try await self.left(producer, within: Self.silenceMax) ?? 0
+                return Outcome(
+                    visible: false, through: nil, causes: [], count: count, timedOut: true)
             }
             let reply: ClientReply
             do {
@@ -115,6 +135,14 @@ struct Barrier {
                 throw Trouble("The coordinator gave an answer that does not fit a flush.")
             }
         }
+    }
+
+    /// How many files of the project are not at rest; nil when it is not known.
+    private func left(_ producer: Producer, within patience: Duration) async throws -> Int? {
+        let reply = try await producer.ask(
+            .queue(project: project, prefix: "", after: "", countMax: 1), patience: patience)
+        guard case .queue(let report) = reply else { return nil }
+        return report.projects.isEmpty ? nil : report.counts.pending
     }
 
     private func draw(_ producer: Producer) async throws {

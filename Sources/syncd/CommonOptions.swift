@@ -42,9 +42,30 @@ struct IntakeOptions: ParsableArguments {
     @Option(help: "The coordinator's intake endpoint (SYNCD_INTAKE).")
     var intake: String?
 
-    /// The endpoint.
-    func endpoint(_ settings: Settings) -> String {
-        settings.text("intake", intake) ?? "tcp://127.0.0.1:7461"
+    /// The endpoint; one that can't be is refused.
+    func endpoint(_ settings: Settings) throws -> String {
+        try settings.endpoint("intake", intake) ?? "tcp://127.0.0.1:7461"
+    }
+}
+
+/// Options of commands about one project or all of them.
+struct ProjectScope: ParsableArguments {
+    @Option(help: "Only this project (SYNCD_PROJECT).")
+    var project: String?
+
+    @Flag(help: "All projects, whatever SYNCD_PROJECT says.")
+    var all = false
+
+    func validate() throws {
+        guard !all || project == nil else {
+            throw ValidationError("--project names one project and --all means every one.")
+        }
+    }
+
+    /// The project; nil: all of them.
+    func name(_ settings: Settings) throws -> ProjectName? {
+        if all { return nil }
+        return try settings.text("project", project).map { try projectName($0) }
     }
 }
 

@@ -81,10 +81,13 @@ struct CoordinatorCommand: AsyncParsableCommand {
             MemoryAllocator.keep()
             let descriptors = DescriptorLimit.raise(logger)
             var configuration = CoordinatorConfiguration()
-            configuration.intake = settings.text("intake", intake) ?? configuration.intake
+            configuration.intake =
+                try settings.endpoint("intake", intake, isBound: true) ?? configuration.intake
             configuration.workers =
-                settings.text("worker-endpoint", workerEndpoint) ?? configuration.workers
-            configuration.status = settings.text("status", status) ?? configuration.status
+                try settings.endpoint("worker-endpoint", workerEndpoint, isBound: true)
+                ?? configuration.workers
+            configuration.status =
+                try settings.endpoint("status", status, isBound: true) ?? configuration.status
             try tune(&configuration, settings)
             try DescriptorLimit.check(descriptors, covers: configuration.connectionsMax)
             let isInsecure = try settings.flag("insecure", insecure)

@@ -23,8 +23,7 @@ struct FailedCommand: AsyncParsableCommand {
 
 /// Options that choose entries of the failed list.
 struct FailedChoice: ParsableArguments {
-    @Option(help: "Only this project.")
-    var project: String?
+    @OptionGroup var scope: ProjectScope
 
     @Option(help: "Only this path and what is below it.")
     var prefix: String = ""
@@ -43,9 +42,10 @@ struct FailedChoice: ParsableArguments {
     ///
     /// - Returns: Whether more are left than were asked for.
     func pages(
-        _ producer: Producer, _ body: ([FailedEntry]) async throws -> Void
+        of project: ProjectName?, _ producer: Producer,
+        _ body: ([FailedEntry]) async throws -> Void
     ) async throws -> Bool {
-        var query = FailedQuery(project: try project.map { try projectName($0) }, prefix: prefix)
+        var query = FailedQuery(project: project, prefix: prefix)
         var left = max
         while true {
             query.countMax = min(left, 100)
@@ -79,8 +79,9 @@ struct FailedList: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let settings = try await common.settings()
-            let isMore = try await CommandLink.with(intake.endpoint(settings)) { producer in
-                try await choice.pages(producer) { entries in
+            let project = try choice.scope.name(settings)
+            let isMore = try await CommandLink.with(try intake.endpoint(settings)) { producer in
+                try await choice.pages(of: project, producer) { entries in
                     for entry in entries { tell(entry) }
                 }
             }
@@ -125,7 +126,11 @@ struct FailedRetry: AsyncParsableCommand {
 struct FailedDiscard: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "discard",
-        abstract: "Gives failed edits up; their content is gone then.")
+        abstract: "Gives failed edits up: nothing of them is written any more.",
+        discussion: """
+            A version that the store has already stays there: 'syncd get' shows it, and whatever fills \
+            the sandbox again writes it. Push what the file held before to be rid of it.
+            """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var intake: IntakeOptions
@@ -174,13 +179,19 @@ struct FailedDecision: ParsableArguments {
         _ choice: FailedChoice
     ) async throws {
         let settings = try await common.settings()
+        let project = try choice.scope.name(settings)
+        guard project != nil || choice.scope.all else {
+            throw Trouble(
+                "Whose failed edits? Name the project by --project (SYNCD_PROJECT), or say --all.",
+                code: .usage)
+        }
         let person = try person()
         var report = Report(action: action.rawValue.lowercased(), by: person.text)
         (report.done, report.newer, report.gone, report.more) = try await CommandLink.with(
-            intake.endpoint(settings)
+            try intake.endpoint(settings)
         ) { producer in
             var counts: [FailedResult: Int] = [:]
-            let isMore = try await choice.pages(producer) { entries in
+            let isMore = try await choice.pages(of: project, producer) { entries in
                 let results = try await order(action, entries, by: person, producer)
                 for result in results { counts[result, default: 0] += 1 }
                 // Paced, so that many entries at once do not crowd out what people edit now.

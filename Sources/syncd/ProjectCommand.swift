@@ -20,7 +20,7 @@ struct ProjectCommand: AsyncParsableCommand {
               syncd project detach --project demo --target local:preview --json
 
             EXIT CODES
-              0 done · 1 refused or no answer · 64 wrong usage
+              0 done · 1 refused · 64 wrong usage · 69 no answer
             """,
         subcommands: [Show.self, Attach.self, Detach.self], defaultSubcommand: Show.self)
 
@@ -41,7 +41,7 @@ struct ProjectCommand: AsyncParsableCommand {
             let project = try projectName(
                 settings.required("project", project, for: "The project"))
             let (line, sentence) = try await CommandLink.with(
-                intake.endpoint(settings), project: project
+                try intake.endpoint(settings), project: project
             ) { try await ProjectQuestion.ask(action, $0) }
             if json {
                 let body = JSONBody.project(line, sentence: sentence)
@@ -110,7 +110,7 @@ struct HydrateCommand: AsyncParsableCommand {
               syncd hydrate --project demo --target local:preview
 
             EXIT CODES
-              0 done · 1 refused or no answer · 3 not everything is written (with --wait) · 64 wrong usage
+              0 done · 1 refused · 3 not everything is written (with --wait) · 64 wrong usage · 69 no answer
             """)
 
     @OptionGroup var options: ProjectCommand.Options
@@ -137,7 +137,7 @@ struct HydrateCommand: AsyncParsableCommand {
         let project = try projectName(
             settings.required("project", options.project, for: "The project"))
         let end = ContinuousClock.now + .milliseconds(Int(timeout * 1_000))
-        try await CommandLink.with(options.intake.endpoint(settings), project: project) {
+        try await CommandLink.with(try options.intake.endpoint(settings), project: project) {
             producer in
             var bar = ProgressBar("hydrate")
             defer { bar.finish() }
@@ -164,7 +164,7 @@ struct HydrateCommand: AsyncParsableCommand {
                 if let cause = try await Self.hopeless(producer) {
                     throw Trouble(
                         "Not all files can be written: \(cause.path): \(cause.code): "
-                            + "\(cause.reason) It is tried again; see 'syncd queue'.",
+                            + "\(cause.reason) See 'syncd queue'.",
                         code: .notVisible)
                 }
                 if ContinuousClock.now > end {
@@ -222,7 +222,8 @@ func targetURLs(_ texts: [String], min: Int) throws -> [TargetURL] {
         guard let target = TargetURL(text) else {
             throw Trouble(
                 "'\(text)' is no sandbox: write SCHEME:NAME with a scheme of "
-                    + "\(TargetURL.schemes.joined(separator: ", ")).", code: .usage)
+                    + "\(TargetURL.schemes.joined(separator: ", ")) and a name of 1 to "
+                    + "\(Name.bytesMax) of A-Z a-z 0-9 _ - and '.'.", code: .usage)
         }
         return target
     }

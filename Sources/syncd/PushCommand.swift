@@ -20,11 +20,12 @@ struct PushCommand: AsyncParsableCommand {
               syncd push --project demo --git . --first-parent --wait   a repository's history
               syncd push --project demo --git . HEAD~20..HEAD   a part of it
 
-            What can't be an edit (symbolic links, submodules, invalid names, files over 16 MiB, two \
-            names that Unicode normalisation makes one) is counted and listed, and does not fail the \
-            push. Exit code 0: every edit was accepted, and with --wait is visible; 1: with --wait, \
-            some are not, listed with their causes; 2: some edits were refused; 69: the coordinator \
-            does not answer; 130: interrupted.
+            What can't be an edit (symbolic links, submodules, invalid names, what can't be read, files \
+            over the coordinator's content-mib, two names that Unicode normalisation makes one) is \
+            counted and listed, and does not fail the push unless it was named itself. Exit code 0: \
+            every edit was accepted, and with --wait is visible; 1: with --wait, some are not, listed \
+            with their causes; 2: some edits were refused, or a file that was named can't be one; 69: \
+            the coordinator does not answer; 130: interrupted.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -89,12 +90,13 @@ struct PushCommand: AsyncParsableCommand {
                 guard let url = TargetURL(text) else {
                     throw Trouble(
                         "'\(text)' is no target: write SCHEME:NAME with a scheme of "
-                            + "\(TargetURL.schemes.joined(separator: ", ")).", code: .usage)
+                            + "\(TargetURL.schemes.joined(separator: ", ")) and a name of 1 to "
+                            + "\(Name.bytesMax) of A-Z a-z 0-9 _ - and '.'.", code: .usage)
                 }
                 return url
             }
             try validateChoice()
-            let endpoint = intake.endpoint(settings)
+            let endpoint = try intake.endpoint(settings)
             let summary = try await CommandLink.with(endpoint, project: project, name: name) {
                 try await push(over: $0, targets: targets, settings)
             }
@@ -108,7 +110,8 @@ struct PushCommand: AsyncParsableCommand {
         let books = PushBooks(producer)
         let silenceMax = Duration.seconds(silence)
         let (doesWait, patience) = (wait, Duration.seconds(timeout))
-        let steps = try await source(producer, settings, silenceMax)
+        let limit = try await PushRun.contentBytesMax(producer, silenceMax: silenceMax)
+        let steps = try await source(producer, settings, silenceMax, limit)
         let run = PushRun(
             producer: producer, books: books, targets: targets, filter: PathFilter(exclude),
             silenceMax: silenceMax)
@@ -144,9 +147,8 @@ struct PushCommand: AsyncParsableCommand {
     }
 
     private func source(
-        _ producer: Producer, _ settings: Settings, _ silenceMax: Duration
+        _ producer: Producer, _ settings: Settings, _ silenceMax: Duration, _ limit: Int
     ) async throws -> StepStream {
-        let limit = WireLimits().contentBytesMax
         if let git {
             return GitHistorySource(
                 repository: git, range: paths.first ?? "", isFirstParent: firstParent,
@@ -187,12 +189,13 @@ struct PushCommand: AsyncParsableCommand {
         }
         if summary.interrupted { throw ExitCode(130) }
         if !summary.isComplete {
-            throw Trouble("Not every edit was accepted.", code: .refused)
+            throw Trouble(
+                summary.skipped.named == 0
+                    ? "Not every edit was accepted." : "Not everything that was named was pushed.",
+                code: .refused)
         }
         guard let count = summary.failed, count > 0 else { return }
-        for cause in summary.failures {
-            Terminal.complain("\(cause.path) is \(cause.state): \(cause.code): \(cause.reason)")
-        }
+        for cause in summary.failures { Terminal.complain(cause.sentence) }
         throw Trouble(
             "\(count) files of this push are not visible; see 'syncd queue --project "
                 + "\(summary.project)'.")
@@ -212,7 +215,7 @@ struct FlushCommand: AsyncParsableCommand {
               syncd flush --project demo --prefix src --timeout 60
 
             EXIT CODES
-              0 everything is visible · 1 no answer · 3 some can't become visible now (one line each on \
+              0 everything is visible · 69 no answer · 3 some can't become visible now (one line each on \
             standard error: path, state, cause), or not within --timeout · 64 wrong usage
             """)
 
@@ -239,16 +242,19 @@ struct FlushCommand: AsyncParsableCommand {
             let barrier = Barrier(
                 project: project, prefix: prefix, patience: .milliseconds(Int(timeout * 1_000)))
             let outcome = try await CommandLink.with(
-                intake.endpoint(settings), project: project
+                try intake.endpoint(settings), project: project
             ) { try await barrier.wait($0) }
             if json { try Terminal.say(json: outcome) }
             if outcome.visible {
                 if !json { Terminal.say("everything is visible") }
                 return
             }
-            for cause in outcome.causes {
-                Terminal.complain("\(cause.path) is \(cause.state): \(cause.code): \(cause.reason)")
+            if outcome.timedOut {
+                throw Trouble(
+                    "Not everything is visible after \(barrier.patience); see 'syncd queue "
+                        + "--project \(project)' for what is left.", code: .notVisible)
             }
+            for cause in outcome.causes { Terminal.complain(cause.sentence) }
             throw Trouble(
                 "\(outcome.count) files can't become visible now.", code: .notVisible)
         }

@@ -25,8 +25,7 @@ struct QueueCommand: AsyncParsableCommand {
     @Argument(help: "With --project: this file, or what lies below this folder.")
     var path: String?
 
-    @Option(help: "Only this project, with its files.")
-    var project: String?
+    @OptionGroup var scope: ProjectScope
 
     @Option(help: "With --project: only this path and what is below it.")
     var prefix: String = ""
@@ -40,12 +39,12 @@ struct QueueCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let settings = try await common.settings()
-            let project = try project.map { try projectName($0) }
+            let project = try scope.name(settings)
             if path != nil, project == nil {
                 throw Trouble("A path needs a project; give --project.", code: .usage)
             }
             let prefix = try path.map { try editPath($0).text } ?? prefix
-            let reply = try await CommandLink.with(intake.endpoint(settings)) { producer in
+            let reply = try await CommandLink.with(try intake.endpoint(settings)) { producer in
                 try await producer.ask(
                     .queue(project: project, prefix: prefix, after: "", countMax: max),
                     patience: .seconds(10))
@@ -57,12 +56,13 @@ struct QueueCommand: AsyncParsableCommand {
                 let body = JSONBody.queue(report)
                 Terminal.say(String(decoding: body, as: UTF8.self))
             } else {
-                tell(report)
+                tell(report, of: project)
             }
+            if let project, report.projects.isEmpty { Terminal.complain(unknown(project)) }
         }
     }
 
-    private func tell(_ report: QueueReport) {
+    private func tell(_ report: QueueReport, of project: ProjectName?) {
         Terminal.say(
             "sequence \(report.sequence), event \(report.eventNumber), "
                 + "\(report.counts.pending) files not at rest, \(report.pendingBytes) bytes"
@@ -97,7 +97,7 @@ struct QueueCommand: AsyncParsableCommand {
                     String(counts.failed), targets.joined(separator: " "),
                 ]))
         }
-        guard let project = report.projects.first, self.project != nil else { return }
+        guard project != nil, let project = report.projects.first else { return }
         Terminal.say("")
         for target in project.targets { Terminal.say(QueueText.line(target)) }
         Terminal.say("")

@@ -4,6 +4,7 @@ import Foundation
 import SyncCore
 import SyncTransport
 import SystemPackage
+import ZeroMQ
 
 /// Flags over environment over file.
 ///
@@ -27,6 +28,11 @@ struct Settings: Sendable {
         guard let named = file ?? environment.string(forKey: "syncd.config") else {
             return Settings(environment: environment, file: nil)
         }
+        guard FileManager.default.fileExists(atPath: named) else {
+            throw Trouble(
+                "There is no configuration file \(named); name one that is there by --config or "
+                    + "SYNCD_CONFIG, or leave both away.", code: .configuration)
+        }
         do {
             try check(file: named)
             let provider = try await FileProvider<JSONSnapshot>(filePath: FilePath(named))
@@ -35,8 +41,8 @@ struct Settings: Sendable {
             throw trouble
         } catch {
             throw Trouble(
-                "The configuration file \(named) can't be read: \(error). Give a JSON file with an "
-                    + "object named \"syncd\".", code: .configuration)
+                "The configuration file \(named) can't be read: \(error.localizedDescription) "
+                    + "Give a JSON file with an object named \"syncd\".", code: .configuration)
         }
     }
 
@@ -95,6 +101,19 @@ struct Settings: Sendable {
         if let text = text(key, flag) { return text }
         throw Trouble(
             "\(purpose) is missing; give --\(key) or set \(Self.variable(key)).", code: .usage)
+    }
+
+    /// An endpoint; one that libzmq would refuse, or take for another one, is refused here.
+    ///
+    /// - Parameter isBound: Whether this process listens there.
+    func endpoint(_ key: String, _ flag: String?, isBound: Bool = false) throws -> String? {
+        guard let text = text(key, flag) else { return nil }
+        if let flaw = EndpointPolicy.flaw(of: text, isBound: isBound) {
+            throw Trouble(
+                "\(key) is '\(text)' (by flag, \(Self.variable(key)) or configuration file): "
+                    + "\(flaw)", code: .configuration)
+        }
+        return text
     }
 
     /// A whole number in a range.
@@ -190,6 +209,9 @@ func reporting(_ body: () async throws -> Void) async throws {
     } catch let silence as Producer.Silence {
         Terminal.complain(silence.description)
         throw ExitCode(Trouble.Code.unavailable.rawValue)
+    } catch let error as ZeroMQError {
+        Terminal.complain(error.message)
+        throw ExitCode(exitCode(of: error).rawValue)
     } catch let error as StoreError {
         Terminal.complain(error.message)
         throw ExitCode(exitCode(of: error).rawValue)
@@ -210,6 +232,14 @@ private func exitCode(of error: JournalError) -> Trouble.Code {
     case .unavailable: .unavailable
     case .fatal: .failed
     case .held: .configuration
+    }
+}
+
+/// An endpoint that can't be had now can't be had by starting again either.
+private func exitCode(of error: ZeroMQError) -> Trouble.Code {
+    switch error.code {
+    case .addressInUse, .addressUnavailable, .invalid, .forbidden: .configuration
+    case .exhausted, .closed, .terminated, .outOfTurn, .other: .failed
     }
 }
 

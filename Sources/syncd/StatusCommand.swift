@@ -29,8 +29,7 @@ struct StatusCommand: AsyncParsableCommand {
     @Option(help: "The coordinator's status endpoint (SYNCD_STATUS).")
     var status: String?
 
-    @Option(help: "Only this project.")
-    var project: String?
+    @OptionGroup var scope: ProjectScope
 
     @Option(help: "With --project: only this path and what is below it.")
     var prefix: String = ""
@@ -46,13 +45,13 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let settings = try await common.settings()
-            let project = try project.map { try projectName($0) }
+            let project = try scope.name(settings)
             guard prefix.isEmpty || project != nil else {
                 throw Trouble("--prefix needs --project: paths belong to a project.", code: .usage)
             }
             let follower = StatusService(
-                status: settings.text("status", status) ?? "tcp://127.0.0.1:7463",
-                intake: intake.endpoint(settings), project: project, prefix: prefix, from: from,
+                status: try settings.endpoint("status", status) ?? "tcp://127.0.0.1:7463",
+                intake: try intake.endpoint(settings), project: project, prefix: prefix, from: from,
                 until: until, lines: StatusLines(isJSON: json))
             try await ServiceGroup(
                 configuration: .init(

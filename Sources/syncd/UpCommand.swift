@@ -56,7 +56,7 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Waits before the retries in milliseconds, by commas (SYNCD_RETRY_MS).")
     var retryMs: String?
 
-    @Option(help: "Time for one write in milliseconds, 100 to 600000 (SYNCD_ATTEMPT_MS; 30000).")
+    @Option(help: "Time for one write in milliseconds, 100 to 3600000 (SYNCD_ATTEMPT_MS; 30000).")
     var attemptMs: Int?
 
     @Flag(help: "Fsync files in local sandboxes; else they are refilled after a machine restart.")
@@ -79,8 +79,8 @@ struct UpCommand: AsyncParsableCommand {
                 coordinator: try coordinatorArguments(data, settings),
                 worker: try workerArguments(data, settings),
                 workerCount: try settings.number("workers", workers, in: 1...256) ?? 2,
-                intake: settings.text("intake", intake) ?? "tcp://127.0.0.1:7461",
-                status: settings.text("status", status) ?? "tcp://127.0.0.1:7463")
+                intake: try settings.endpoint("intake", intake) ?? "tcp://127.0.0.1:7461",
+                status: try settings.endpoint("status", status) ?? "tcp://127.0.0.1:7463")
             let supervisor = Supervisor(plan, logger: logger)
             let lock = try await hold(data)
             defer { lock.release() }
@@ -177,7 +177,7 @@ struct UpCommand: AsyncParsableCommand {
 
     private func workerArguments(_ data: String, _ settings: Settings) throws -> [String] {
         let endpoint =
-            settings.text("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
+            try settings.endpoint("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
         var arguments = ["worker", "--coordinator", endpoint, "--local-root", "\(data)/sandboxes"]
         // A URL can hold a password, and everybody may read the arguments of a process.
         let named = settings.text("store", store) ?? "sqlite:\(data)/store.db"

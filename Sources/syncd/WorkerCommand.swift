@@ -65,7 +65,8 @@ struct WorkerCommand: AsyncParsableCommand {
             ParentPipe.watch(parentFd)
             MemoryAllocator.keep()
             DescriptorLimit.raise(logger)
-            let endpoint = settings.text("coordinator", coordinator) ?? "tcp://127.0.0.1:7462"
+            let endpoint =
+                try settings.endpoint("coordinator", coordinator) ?? "tcp://127.0.0.1:7462"
             if let refusal = EndpointPolicy.refusal(
                 of: endpoint, isInsecureAllowed: try settings.flag("insecure", insecure))
             {

@@ -155,6 +155,7 @@ struct Sample {
                     inHand: sample.index(300))
             },
             files: many(3) { $0.file() }, next: maybe { $0.path().text })
+        report.contentBytesMax = maybe { $0.index(1 << 30) }
         report.connections = maybe { sample in
             QueueReport.Connections(
                 intake: sample.index(4_096), workers: sample.index(300),

@@ -186,6 +186,8 @@ package struct FileStatus: Sendable, Equatable {
 
 /// The pool at one moment.
 package struct QueueReport: Sendable, Equatable {
+    /// Most bytes of a content; nil: a coordinator that does not tell.
+    package var contentBytesMax: Int?
     /// Sums over some files.
     package struct Counts: Sendable, Equatable {
         /// Ready, waiting for a worker or for credit.

@@ -9,6 +9,7 @@ extension CoordinatorMachine {
             epoch: epoch, sequence: header.lastSequence, eventNumber: header.lastEvent,
             isRecovering: isRecovering, counts: QueueReport.Counts(), pendingBytes: pendingBytes,
             memoryBytes: memoryBytes, projects: [], workers: [], files: [], next: nil)
+        report.contentBytesMax = settings.contentBytesMax
         for (name, record) in projects where project == nil || project == name {
             let line = line(of: record, at: now)
             report.counts.add(line.counts)
@@ -98,7 +99,30 @@ extension CoordinatorMachine {
                 status.reason = cause.message
             }
         }
+        if slot.phase == .ready, status.code.isEmpty, !isRecovering {
+            noteNobody(for: slot, in: &status)
+        }
         return status
+    }
+
+    /// Says so when none of the workers that are here can write a file.
+    private func noteNobody(for slot: FileSlot, in status: inout FileStatus) {
+        let workers = membership.assignable
+        if workers.isEmpty {
+            status.code = "no-worker"
+            status.reason = "No worker is here; start one."
+            return
+        }
+        let schemes = projects[slot.key.project]?.schemes ?? []
+        let isReached = workers.values.contains { incarnation in
+            schemes.allSatisfy(membership[incarnation]?.record.schemes.contains ?? { _ in false })
+        }
+        if isReached { return }
+        status.code = "no-worker"
+        status.reason =
+            "No worker that is here writes into sandboxes of "
+            + "\(schemes.joined(separator: " and ")); give one what it needs for that, such as a "
+            + "key, and start it again."
     }
 }
 

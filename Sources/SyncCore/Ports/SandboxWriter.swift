@@ -178,7 +178,7 @@ package struct SandboxError: Error, Sendable {
         SandboxError(
             .file, code: driftedCode,
             "'\(path)' in \(sandbox) \(drift.finding), and is left as it is. Move it away there, "
-                + "or write over it by 'syncd hydrate'; then retry the failed edit.")
+                + "or write over it by 'syncd hydrate'; then retry the edit if it failed.")
     }
 
     /// Code of a `file` failure: somebody else's change is kept.

@@ -159,8 +159,7 @@ struct E2BChange: Sendable {
         case .killed:
             throw SandboxError(
                 .attempt, code: "chmod-killed",
-                "\(start)did not run to its end. Look whether the sandbox has memory left; it is "
-                    + "tried again.")
+                "\(start)did not run to its end. Look whether the sandbox has memory left.")
         }
     }
 
@@ -184,14 +183,14 @@ struct E2BChange: Sendable {
             ?? SandboxError(
                 .attempt, code: "EBUSY",
                 "Could not find a folder that stays for '\(edit.path)' in sandbox "
-                    + "'\(envd.place.sandbox)'. It is tried again.")
+                    + "'\(envd.place.sandbox)'. Look who removes folders there.")
     }
 
     private func cleared() -> SandboxError {
         SandboxError(
             .attempt, code: Self.clearedCode,
             "The stage of '\(edit.path)' was cleared away in sandbox "
-                + "'\(envd.place.sandbox)'. It is tried again.")
+                + "'\(envd.place.sandbox)'. Leave .syncd to syncd.")
     }
 
     /// Why a `Move` into place was refused.
@@ -351,7 +350,7 @@ struct E2BChange: Sendable {
         case .file(let path):
             return SandboxError(
                 .shape, code: "ENOTDIR",
-                "\(start)'\(path)' is a file. Delete it by an edit; it is tried again.")
+                "\(start)'\(path)' is a file. Delete it by an edit.")
         case .link(let path):
             return SandboxError(
                 .file, code: "ELOOP",
@@ -361,7 +360,7 @@ struct E2BChange: Sendable {
             return SandboxError(
                 .shape, code: "EISDIR",
                 "\(start)a directory with something in it stands there. Move it away, or delete "
-                    + "its files by edits; it is tried again.")
+                    + "its files by edits.")
         }
     }
 }

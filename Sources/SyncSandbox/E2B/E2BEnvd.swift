@@ -370,7 +370,7 @@ struct E2BEnvd: Sendable {
         SandboxError(
             .attempt, code: "e2b-answer",
             "Could not \(action) \(subject.text) in sandbox '\(place.sandbox)' of E2B: its answer "
-                + "makes no sense. Look whether its address is E2B's; it is tried again.")
+                + "makes no sense. Look whether its address is E2B's.")
     }
 
     /// Whether envd says so; a 404 of anything on the way says nothing about the file.

@@ -40,7 +40,8 @@ enum E2BFailure {
         let start = "Could not \(action) \(subject.text) in sandbox '\(sandbox)' of E2B: "
         return loss.mayTakeEffect
             ? SandboxError(
-                .attempt, code: "no-answer", "\(start)\(loss.reason). It is tried again.")
+                .attempt, code: "no-answer",
+                "\(start)\(loss.reason). Look at the network if it stays so.")
             : SandboxError(
                 .target, code: "unreachable",
                 "\(start)\(loss.reason). Look at the network and at E2B's status; its edits wait.")
@@ -72,7 +73,7 @@ enum E2BFailure {
         case 500: storage(said, subject)
         case 502: (.target, "unreachable", "It does not run, or its files can't be reached.")
         case 507: (.target, "ENOSPC", "Make room in the sandbox; its edits wait.")
-        default: (.attempt, "e2b-\(reply.status)", "It is tried again.")
+        default: (.attempt, "e2b-\(reply.status)", "Look at E2B's status if it stays so.")
         }
     }
 
@@ -99,7 +100,7 @@ enum E2BFailure {
             case .place: return (.target, code, remedy)
             }
         }
-        return (.attempt, "e2b-500", "It is tried again.")
+        return (.attempt, "e2b-500", "Look at E2B's status if it stays so.")
     }
 
     // MARK: Reading answers

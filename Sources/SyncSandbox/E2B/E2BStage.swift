@@ -89,7 +89,7 @@ struct E2BStage: Sendable {
         throw SandboxError(
             .attempt, code: "EBUSY",
             "Could not revoke stage '\(name)' of sandbox '\(envd.place.sandbox)': its owner kept "
-                + "making it anew for \(Self.roundsMax) rounds. It is tried again.")
+                + "making it anew for \(Self.roundsMax) rounds. Look for a worker that hangs.")
     }
 
     private var away: String { envd.path("\(EditPath.reserved)/revoked/\(name)") }

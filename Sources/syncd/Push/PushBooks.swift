@@ -110,7 +110,7 @@ struct PushSummary: Codable, Sendable {
     var answered: Int { accepted + dropped + refused + unknown }
 
     /// Whether every edit was accepted, or overtaken by a newer one of this run.
-    var isComplete: Bool { refused == 0 && unknown == 0 }
+    var isComplete: Bool { refused == 0 && unknown == 0 && skipped.named == 0 }
 
     /// For people.
     var lines: [String] {

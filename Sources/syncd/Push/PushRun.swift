@@ -17,6 +17,42 @@ struct PushRun {
     /// How long the coordinator may be silent while it owes an answer.
     let silenceMax: Duration
 
+    /// Asks for the most bytes that a content may have, before anything is read: a frame that is
+    /// too large would get the connection cut, and everything behind it would wait for ever.
+    ///
+    /// - Throws: `silent` when the coordinator does not answer.
+    static func contentBytesMax(
+        _ producer: Producer, silenceMax: Duration
+    ) async throws -> Int {
+        let question = ClientRequest.queue(
+            project: producer.project, prefix: "", after: "", countMax: 1)
+        var reply: ClientReply
+        do {
+            reply = try await producer.ask(
+                question, patience: min(silenceMax, complaintAfter))
+        } catch let silence as Producer.Silence {
+            guard silenceMax > complaintAfter else { throw silence }
+            complain(of: producer, silenceMax)
+            do {
+                reply = try await producer.ask(
+                    question, patience: silenceMax - complaintAfter)
+            } catch is Producer.Silence {
+                throw Producer.Silence(waited: silenceMax, endpoint: producer.endpoint)
+            }
+        }
+        guard case .queue(let report) = reply, let limit = report.contentBytesMax else {
+            return WireLimits().contentBytesMax
+        }
+        await producer.allow(contentBytes: limit)
+        return limit
+    }
+
+    private static func complain(of producer: Producer, _ silenceMax: Duration) {
+        Terminal.complain(
+            "the coordinator at \(producer.endpoint) does not answer; waiting up to "
+                + "\(silenceMax.components.seconds) s")
+    }
+
     /// Pushes everything; returns when each edit is answered, or the task is cancelled.
     ///
     /// - Throws: `silent` when the coordinator does not answer.
@@ -78,9 +114,7 @@ struct PushRun {
             }
             if silence >= Self.complaintAfter, !hasComplained {
                 hasComplained = true
-                Terminal.complain(
-                    "the coordinator at \(producer.endpoint) does not answer; waiting up to "
-                        + "\(silenceMax.components.seconds) s")
+                Self.complain(of: producer, silenceMax)
             }
         }
     }

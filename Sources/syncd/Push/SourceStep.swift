@@ -30,21 +30,27 @@ struct SkippedEntry: Sendable, Codable, Equatable {
     let reason: Reason
     /// More, for a person.
     let detail: String
+    /// Whether the path was named itself, and not only met.
+    var isNamed = false
 
     init(_ path: [UInt8], _ reason: Reason, detail: String = "") {
-        if let text = String(validating: path, as: UTF8.self) {
-            self.path = text.unicodeScalars.map { scalar in
-                scalar.properties.generalCategory == .control
-                    ? scalar.escaped(asASCII: true) : String(scalar)
-            }.joined()
-        } else {
-            self.path = path.map { byte in
+        self.path = Self.shown(path)
+        self.reason = reason
+        self.detail = detail
+    }
+
+    /// A path as it can be printed.
+    static func shown(_ path: [UInt8]) -> String {
+        guard let text = String(validating: path, as: UTF8.self) else {
+            return path.map { byte in
                 (0x20..<0x7F).contains(byte)
                     ? String(UnicodeScalar(byte)) : "\\x" + String(byte, radix: 16)
             }.joined()
         }
-        self.reason = reason
-        self.detail = detail
+        return text.unicodeScalars.map { scalar in
+            scalar.properties.generalCategory == .control
+                ? scalar.escaped(asASCII: true) : String(scalar)
+        }.joined()
     }
 }
 
@@ -54,10 +60,13 @@ struct SkippedReport: Sendable, Codable {
 
     private(set) var counts: [String: Int] = [:]
     private(set) var first: [SkippedEntry] = []
+    /// Of all of them, those that were named themselves.
+    private(set) var named = 0
 
     /// Counts an entry; one that was listed before is not listed again.
     mutating func add(_ entry: SkippedEntry) {
         counts[entry.reason.rawValue, default: 0] += 1
+        if entry.isNamed { named += 1 }
         let listed = first.count { $0.reason == entry.reason }
         if listed < Self.listedMax, !first.contains(entry) { first.append(entry) }
     }

@@ -29,11 +29,19 @@ struct TreeSource: Sendable {
     func steps() -> StepStream {
         StepStream { yield in
             guard try deletes(yield) else { return }
+            let named = Set(paths.map { SkippedEntry.shown(Array(Self.relative($0).utf8)) })
+            func skip(_ entry: SkippedEntry) -> Bool {
+                var entry = entry
+                entry.isNamed = named.contains(entry.path)
+                return yield(.skipped(entry))
+            }
             try walk { entry in
                 switch entry {
                 case .file(let path, let full, let status):
-                    return yield(step(path, full, status))
-                case .skipped(let entry): return yield(.skipped(entry))
+                    let step = step(path, full, status)
+                    if case .skipped(let entry) = step { return skip(entry) }
+                    return yield(step)
+                case .skipped(let entry): return skip(entry)
                 case .missing(let path): return try yield(missing(path))
                 }
             }
@@ -184,7 +192,9 @@ struct TreeSource: Sendable {
     }
 
     private func tooLarge(_ path: String, _ count: Int) -> SkippedEntry {
-        SkippedEntry(Array(path.utf8), .tooLarge, detail: "\(count) bytes")
+        SkippedEntry(
+            Array(path.utf8), .tooLarge,
+            detail: "\(count) bytes, the coordinator takes \(contentBytesMax)")
     }
 
     private func unreadable(_ path: String) -> SkippedEntry {
