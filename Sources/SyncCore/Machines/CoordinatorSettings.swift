@@ -8,11 +8,11 @@ package struct CoordinatorSettings: Sendable {
     /// with less than a quarter of the most that waits of any project.
     package var quietEditsMax = 128
     /// Edits in one turn while a quiet project has work beside a flood.
-    package var sharedTurnEditsMax = 32
+    package var sharedTurnEditsMax = 16
     /// Bytes of content in one turn likewise.
     package var sharedTurnBytesMax = 256 << 10
     /// Pause between two turns likewise, in times of the former's length.
-    package var sharedTurnPauses = 3
+    package var sharedTurnPauses = 6
     /// Longest pause between two turns likewise.
     package var sharedTurnPauseMax: Duration = .milliseconds(50)
     /// Edits that may wait for the turn on its way to disk; more get `busy`.
@@ -41,7 +41,7 @@ package struct CoordinatorSettings: Sendable {
     /// Likewise of a target that is reached over a network, and of what is written again.
     package var remoteTargetAssignmentsMax = 32
     /// Assignments in hand, per target of a flood and worker, while a quiet project has work.
-    package var sharedTargetAssignmentsMax = 2
+    package var sharedTargetAssignmentsMax = 16
     /// Edits a second that are handed to all sandboxes of a scheme together; others have no limit.
     package var editsPerSecond: [String: Int] = [:]
     /// Edits of a turn that replace others of the same project, from which on it is under load.
