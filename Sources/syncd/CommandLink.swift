@@ -51,7 +51,8 @@ struct Barrier {
         var visible: Bool
         var through: UInt64?
         var causes: [Cause]
-        var count: Int
+        /// How many there are; nil when the time was over.
+        var count: Int?
         /// The time was over before anything was decided.
         var timedOut = false
     }
@@ -73,19 +74,20 @@ struct Barrier {
     let prefix: String
     let patience: Duration
 
-    /// A coordinator that is silent for so long is not there.
-    private static let silenceMax: Duration = .seconds(10)
+    /// A person is told of a coordinator that is silent for so long.
+    private static let complaintAfter: Duration = .seconds(2)
 
     /// Asks, and draws how much is left meanwhile.
     ///
     /// - Throws: `silent` when no coordinator answers.
     func wait(_ producer: Producer) async throws -> Outcome {
         let end = ContinuousClock.now + patience
-        // A barrier is silent until all is visible, so another question tells who is there.
-        let isKnown = try await left(producer, within: min(patience, Self.silenceMax)) != nil
-        if !isKnown { Terminal.complain(unknown(project)) }
         return try await withThrowingTaskGroup(of: Outcome?.self) { group in
             group.addTask { try await ask(producer, until: end) }
+            group.addTask {
+                try await complainOfSilence(producer)
+                return nil
+            }
             if Terminal.isInteractive {
                 group.addTask {
                     try await draw(producer)
@@ -106,9 +108,10 @@ struct Barrier {
         while true {
             let left = end - ContinuousClock.now
             guard left > .zero else {
-                let count = try await self.left(producer, within: Self.silenceMax) ?? 0
+                // Tells a pool that is busy from one that is not there.
+                _ = try await producer.ask(Self.sign, patience: Self.complaintAfter)
                 return Outcome(
-                    visible: false, through: nil, causes: [], count: count, timedOut: true)
+                    visible: false, through: nil, causes: [], count: nil, timedOut: true)
             }
             let reply: ClientReply
             do {
@@ -119,6 +122,8 @@ struct Barrier {
             }
             switch reply {
             case .flushed(let through):
+                // Nothing of it waits, so this is asked of a coordinator that has little to count.
+                if try await isUnknown(producer) { Terminal.complain(unknown(project)) }
                 return Outcome(visible: true, through: through.value, causes: [], count: 0)
             case .blocked(let causes, let count):
                 return Outcome(
@@ -137,12 +142,28 @@ struct Barrier {
         }
     }
 
-    /// How many files of the project are not at rest; nil when it is not known.
-    private func left(_ producer: Producer, within patience: Duration) async throws -> Int? {
-        let reply = try await producer.ask(
-            .queue(project: project, prefix: "", after: "", countMax: 1), patience: patience)
-        guard case .queue(let report) = reply else { return nil }
-        return report.projects.isEmpty ? nil : report.counts.pending
+    private func isUnknown(_ producer: Producer) async throws -> Bool {
+        do {
+            let own = try await producer.ask(
+                .queue(project: project, prefix: "", after: "", countMax: 1),
+                patience: Self.complaintAfter)
+            guard case .queue(let report) = own else { return false }
+            return report.projects.isEmpty
+        } catch is Producer.Silence {
+            return false  // What was asked for is known already.
+        }
+    }
+
+    /// A question that is answered at once: a barrier is silent until all is visible.
+    private static let sign = ClientRequest.queue(
+        project: nil, prefix: "", after: "", countMax: 0)
+
+    private func complainOfSilence(_ producer: Producer) async throws {
+        do {
+            _ = try await producer.ask(Self.sign, patience: Self.complaintAfter)
+        } catch is Producer.Silence {
+            PushRun.complain(of: producer, patience)
+        }
     }
 
     private func draw(_ producer: Producer) async throws {

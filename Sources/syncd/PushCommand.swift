@@ -110,14 +110,13 @@ struct PushCommand: AsyncParsableCommand {
         let books = PushBooks(producer)
         let silenceMax = Duration.seconds(silence)
         let (doesWait, patience) = (wait, Duration.seconds(timeout))
-        let limit = try await PushRun.contentBytesMax(producer, silenceMax: silenceMax)
-        let steps = try await source(producer, settings, silenceMax, limit)
         let run = PushRun(
             producer: producer, books: books, targets: targets, filter: PathFilter(exclude),
             silenceMax: silenceMax)
         async let kept: Void = books.keep(producer.updates)
         let isInterrupted = try await Interruption.watch {
-            try await run.push(steps)
+            let limit = try await PushRun.contentBytesMax(producer, silenceMax: silenceMax)
+            try await run.push(try await source(producer, settings, silenceMax, limit))
             guard doesWait else { return }
             let waiting = PushWait(
                 producer: producer, newest: await books.newest, patience: patience,
@@ -131,6 +130,8 @@ struct PushCommand: AsyncParsableCommand {
         return summary
     }
 
+    private var treeRoot: String { root ?? FileManager.default.currentDirectoryPath }
+
     private func validateChoice() throws {
         if git != nil, stdin != nil || paths.count > 1 {
             throw Trouble("--git takes at most one revision or range.", code: .usage)
@@ -140,6 +141,10 @@ struct PushCommand: AsyncParsableCommand {
         }
         if delete, paths.isEmpty {
             throw Trouble("--delete needs the paths that are gone.", code: .usage)
+        }
+        if let stdin { _ = try editPath(stdin) }
+        if git == nil, stdin == nil {
+            try TreeSource(root: treeRoot, paths: paths, contentBytesMax: 0).check()
         }
         guard silence > 0, timeout > 0 else {
             throw Trouble("--silence and --timeout are seconds, 1 at least.", code: .usage)
@@ -171,8 +176,7 @@ struct PushCommand: AsyncParsableCommand {
             }
         }
         var tree = TreeSource(
-            root: root ?? FileManager.default.currentDirectoryPath, paths: paths,
-            contentBytesMax: limit, deletesMissing: delete)
+            root: treeRoot, paths: paths, contentBytesMax: limit, deletesMissing: delete)
         tree.filter = PathFilter(exclude)
         if mirror {
             let files = ProjectFiles(producer: producer, patience: silenceMax)
@@ -188,6 +192,7 @@ struct PushCommand: AsyncParsableCommand {
             for line in summary.lines { Terminal.say(line) }
         }
         if summary.interrupted { throw ExitCode(130) }
+        for cause in summary.failures { Terminal.complain(cause.sentence) }
         if !summary.isComplete {
             throw Trouble(
                 summary.skipped.named == 0
@@ -195,7 +200,6 @@ struct PushCommand: AsyncParsableCommand {
                 code: .refused)
         }
         guard let count = summary.failed, count > 0 else { return }
-        for cause in summary.failures { Terminal.complain(cause.sentence) }
         throw Trouble(
             "\(count) files of this push are not visible; see 'syncd queue --project "
                 + "\(summary.project)'.")
@@ -256,7 +260,7 @@ struct FlushCommand: AsyncParsableCommand {
             }
             for cause in outcome.causes { Terminal.complain(cause.sentence) }
             throw Trouble(
-                "\(outcome.count) files can't become visible now.", code: .notVisible)
+                "\(outcome.count ?? 0) files can't become visible now.", code: .notVisible)
         }
     }
 }

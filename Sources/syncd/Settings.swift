@@ -41,7 +41,8 @@ struct Settings: Sendable {
             throw trouble
         } catch {
             throw Trouble(
-                "The configuration file \(named) can't be read: \(error.localizedDescription) "
+                "The configuration file \(named) can't be read: "
+                    + "\((error as? CocoaError)?.localizedDescription ?? "\(error)") "
                     + "Give a JSON file with an object named \"syncd\".", code: .configuration)
         }
     }
@@ -235,11 +236,12 @@ private func exitCode(of error: JournalError) -> Trouble.Code {
     }
 }
 
-/// An endpoint that can't be had now can't be had by starting again either.
+/// An endpoint that another process has, or that can't be, can't be had by starting again either;
+/// an address of this machine may come up later.
 private func exitCode(of error: ZeroMQError) -> Trouble.Code {
     switch error.code {
-    case .addressInUse, .addressUnavailable, .invalid, .forbidden: .configuration
-    case .exhausted, .closed, .terminated, .outOfTurn, .other: .failed
+    case .addressInUse, .invalid, .forbidden: .configuration
+    case .addressUnavailable, .exhausted, .closed, .terminated, .outOfTurn, .other: .failed
     }
 }
 

@@ -124,6 +124,31 @@ import Testing
         #expect(cluster.violations() == [])
     }
 
+    @Test func `of a small credit no worker takes all in its turn`() throws {
+        let cluster = try MachineCluster(marked: [MachineCluster.project])
+        let nodes = try ["a", "b", "c"].map { try cluster.addWorker($0) }
+        let items = (1...400).map { number in
+            EditItem(
+                number: UInt64(number), edit: .success(MachineCluster.put("f\(number)", "x")))
+        }
+        cluster.request(
+            .edits(
+                project: MachineCluster.project, producer: MachineCluster.producer(), items))
+        cluster.settle()
+        for node in nodes {
+            node.isHeld = { step in if case .write = step { true } else { false } }
+        }
+        // What is only written again has the credit of a sandbox over a network.
+        cluster.request(.project(MachineCluster.project, .hydrate([])))
+        cluster.settle()
+        let inHand = nodes.map(\.machine.jobCount)
+        #expect(inHand.reduce(0, +) == cluster.settings.remoteTargetAssignmentsMax)
+        #expect(inHand.count { $0 > 0 } > 1, "\(inHand)")
+        for node in nodes { node.isHeld = { _ in false } }
+        cluster.settle()
+        #expect(cluster.violations() == [])
+    }
+
     @Test(arguments: [2, 3, 7, 64])
     func `everybody begins now and then, whichever turns count`(count: Int) {
         for step: UInt64 in 1...64 {

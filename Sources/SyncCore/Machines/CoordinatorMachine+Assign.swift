@@ -15,6 +15,17 @@ extension CoordinatorMachine {
     /// workers share a target's credit, short turns make all messages short, whatever waits; long
     /// ones leave too many workers without any.
     private var turnFilesMax: Int { max(1, settings.targetAssignmentsMax / 4) }
+    /// Likewise of files whose credit is smaller: at most half of it, as it is set.
+    private static let scarceTurnFilesMax = 16
+
+    /// For how many files of a turn one counts: the smaller its credit, the fewer fit into a turn.
+    private func turnShare(of index: FileIndex, project: ProjectName) -> Int {
+        var isScarce = !files[index].isEditWaiting
+        for target in projects[project]?.targets ?? [] where target.isAttached && !isScarce {
+            isScarce = settings.assignmentsMax(of: target.url) < settings.targetAssignmentsMax
+        }
+        return isScarce ? max(1, turnFilesMax / Self.scarceTurnFilesMax) : 1
+    }
 
     /// Places ready files on their owners and hands over what credit allows.
     ///
@@ -47,11 +58,11 @@ extension CoordinatorMachine {
                 guard let incarnation = workers[label] else { continue }
                 var count = 0
                 while count < filesMax,
-                    assignNext(to: label, incarnation, in: &round, at: now)
+                    let share = assignNext(to: label, incarnation, in: &round, at: now)
                 {
-                    count += 1
+                    count += share
                 }
-                if count == filesMax { next.append(label) }
+                if count >= filesMax { next.append(label) }
             }
             // Room to read contents back came up: others may have waited for it alone.
             if next.isEmpty, unloads != unloadCount {
@@ -95,13 +106,15 @@ extension CoordinatorMachine {
         return slot.stamp == entry.stamp && slot.phase == .ready && !slot.isStaged ? .go : .void
     }
 
-    /// Hands one file to a worker; false when it can't be given more now.
+    /// Hands one file to a worker.
+    ///
+    /// - Returns: For how many files of its turn that counts; nil when it can't be given more now.
     private mutating func assignNext(
         to label: WorkerLabel, _ incarnation: Incarnation,
         in round: inout DispatchRound, at now: Instant
-    ) -> Bool {
+    ) -> Int? {
         // Taken out, so that the queue is changed in place, not copied.
-        guard var queue = placed.removeValue(forKey: label) else { return false }
+        guard var queue = placed.removeValue(forKey: label) else { return nil }
         defer { if !queue.isEmpty { placed[label] = queue } }
         while let next = queue.pop(
             by: &self,
@@ -137,11 +150,12 @@ extension CoordinatorMachine {
                 queue.giveTurnBack(to: next.project)
                 continue
             }
+            let share = turnShare(of: index, project: next.project)
             guard let assignment = assignment(of: index, to: incarnation, at: now) else { continue }
             round.batches[incarnation, default: []].append(assignment)
-            return true
+            return share
         }
-        return false
+        return nil
     }
 
     /// Sends assignments, split where a message would be too big.

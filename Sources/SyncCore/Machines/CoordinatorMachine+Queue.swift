@@ -1,6 +1,8 @@
 /// The pool as people see it: what is where, since when, and what is being done about it.
 extension CoordinatorMachine {
     /// Sends the pool as it is now, with a page of files when a project is named.
+    ///
+    /// With a page of 0 neither projects nor files, which takes no time however many wait.
     mutating func reportQueue(
         _ project: ProjectName?, prefix: String, after: String, countMax: Int,
         _ route: ClientRoute, at now: Instant
@@ -10,6 +12,7 @@ extension CoordinatorMachine {
             isRecovering: isRecovering, counts: QueueReport.Counts(), pendingBytes: pendingBytes,
             memoryBytes: memoryBytes, projects: [], workers: [], files: [], next: nil)
         report.contentBytesMax = settings.contentBytesMax
+        if countMax == 0 { return directives.append(.reply(route, .queue(report))) }
         for (name, record) in projects where project == nil || project == name {
             let line = line(of: record, at: now)
             report.counts.add(line.counts)
@@ -27,6 +30,7 @@ extension CoordinatorMachine {
             let start = after.isEmpty ? nil : try? EditPath(after)
             let page = page(of: project, prefix: prefix, after: start, countMax: countMax, at: now)
             report.files = page.files
+            noteNobody(for: project, in: &report.files)
             report.next = page.next?.text
         }
         directives.append(.reply(route, .queue(report)))
@@ -99,30 +103,31 @@ extension CoordinatorMachine {
                 status.reason = cause.message
             }
         }
-        if slot.phase == .ready, status.code.isEmpty, !isRecovering {
-            noteNobody(for: slot, in: &status)
-        }
         return status
     }
 
-    /// Says so when none of the workers that are here can write a file.
-    private func noteNobody(for slot: FileSlot, in status: inout FileStatus) {
+    /// Says so when files wait because none of the workers that are here can write them.
+    ///
+    /// Only who asks for the pool is told: it is no trouble of the file's, and no event ends it.
+    private func noteNobody(for project: ProjectName, in files: inout [FileStatus]) {
+        if isRecovering { return }
         let workers = membership.assignable
-        if workers.isEmpty {
-            status.code = "no-worker"
-            status.reason = "No worker is here; start one."
-            return
-        }
-        let schemes = projects[slot.key.project]?.schemes ?? []
+        let schemes = projects[project]?.schemes ?? []
         let isReached = workers.values.contains { incarnation in
             schemes.allSatisfy(membership[incarnation]?.record.schemes.contains ?? { _ in false })
         }
         if isReached { return }
-        status.code = "no-worker"
-        status.reason =
-            "No worker that is here writes into sandboxes of "
-            + "\(schemes.joined(separator: " and ")); give one what it needs for that, such as a "
-            + "key, and start it again."
+        let reason =
+            workers.isEmpty
+            ? "No worker is here; start one."
+            : "No worker that is here writes into sandboxes of "
+                + "\(schemes.joined(separator: " and ")); give one what it needs for that, such as "
+                + "a key, and start it again."
+        for place in files.indices
+        where files[place].state == "waiting" && files[place].code.isEmpty {
+            files[place].code = "no-worker"
+            files[place].reason = reason
+        }
     }
 }
 

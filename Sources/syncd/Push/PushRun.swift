@@ -24,8 +24,7 @@ struct PushRun {
     static func contentBytesMax(
         _ producer: Producer, silenceMax: Duration
     ) async throws -> Int {
-        let question = ClientRequest.queue(
-            project: producer.project, prefix: "", after: "", countMax: 1)
+        let question = ClientRequest.queue(project: nil, prefix: "", after: "", countMax: 0)
         var reply: ClientReply
         do {
             reply = try await producer.ask(
@@ -47,7 +46,8 @@ struct PushRun {
         return limit
     }
 
-    private static func complain(of producer: Producer, _ silenceMax: Duration) {
+    /// Tells a person that nobody answers.
+    static func complain(of producer: Producer, _ silenceMax: Duration) {
         Terminal.complain(
             "the coordinator at \(producer.endpoint) does not answer; waiting up to "
                 + "\(silenceMax.components.seconds) s")

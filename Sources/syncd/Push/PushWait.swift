@@ -45,7 +45,9 @@ struct PushWait {
         let end = ContinuousClock.now + patience
         while true {
             let left = end - ContinuousClock.now
-            guard left > .zero else { return Self.outcome(of: try await own()) }
+            guard left > .zero else {
+                return Self.outcome(of: try await causes(of: try await own()))
+            }
             let reply: ClientReply
             do {
                 reply = try await producer.ask(
@@ -86,6 +88,24 @@ struct PushWait {
             }
             guard let next else { return own }
             after = next
+        }
+    }
+
+    /// The files with what the pool says of them where they only wait: that no worker is there, for
+    /// instance, which is no trouble of the file's own.
+    private func causes(of files: [FileStatus]) async throws -> [FileStatus] {
+        guard files.contains(where: \.code.isEmpty) else { return files }
+        let reply = try await producer.ask(
+            .queue(project: producer.project, prefix: "", after: "", countMax: 1_000),
+            patience: silenceMax)
+        guard case .queue(let report) = reply else { return files }
+        let told = Dictionary(
+            report.files.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+        return files.map { file in
+            guard file.code.isEmpty, let other = told[file.path] else { return file }
+            var file = file
+            (file.code, file.reason) = (other.code, other.reason)
+            return file
         }
     }
 

@@ -48,6 +48,19 @@ struct TreeSource: Sendable {
         }
     }
 
+    /// Refuses what can't be a tree at all, before anybody is asked anything.
+    func check() throws {
+        var status = stat()
+        guard lstat(root, &status) == 0 else {
+            throw Trouble(
+                "\(root) can't be read: \(String(cString: strerror(errno))); name the tree with "
+                    + "--root.", code: .usage)
+        }
+        if let path = paths.first(where: { $0.hasPrefix("/") }) {
+            throw Trouble("\(path) is absolute; name it relative to --root.", code: .usage)
+        }
+    }
+
     /// Deletes of files that the tree no longer has; what can't be read is kept.
     private func deletes(_ yield: (SourceStep) -> Bool) throws -> Bool {
         guard let mirrored else { return true }
@@ -107,9 +120,6 @@ struct TreeSource: Sendable {
     private func walk(_ body: (Entry) throws -> Bool) throws {
         var seen: Set<EditPath> = []
         for path in paths.isEmpty ? [""] : paths {
-            if path.hasPrefix("/") {
-                throw Trouble("\(path) is absolute; name it relative to --root.", code: .usage)
-            }
             let path = Self.relative(path)
             guard try visit(path, isNamed: true, seen: &seen, body) else { return }
         }
