@@ -128,6 +128,14 @@ struct Settings: Sendable {
         return value
     }
 
+    /// Refuses a place where two of the coordinator's sockets would listen.
+    static func checkDistinct(_ endpoints: [String]) throws {
+        guard let double = EndpointPolicy.double(among: endpoints) else { return }
+        throw Trouble(
+            "\(double) is given for two sockets; give intake, worker-endpoint and status each an "
+                + "endpoint of its own.", code: .configuration)
+    }
+
     /// A yes or no.
     func flag(_ key: String, _ flag: Bool) throws -> Bool {
         if flag { return true }

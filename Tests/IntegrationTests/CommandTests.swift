@@ -6,11 +6,11 @@ import Testing
 /// What commands answer when something is missing, wrong, or meant for one project of several.
 @Suite(.serialized, .timeLimit(.patience)) struct CommandTests {
     private static func with(
-        workers: Int = 1, coordinatorFlags: [String] = [],
+        workers: Int = 1, intake: String? = nil, coordinatorFlags: [String] = [],
         _ body: (DaemonCluster) async throws -> Void
     ) async throws {
         let cluster = try await DaemonCluster.start(
-            workers: workers, coordinatorFlags: coordinatorFlags)
+            workers: workers, intake: intake, coordinatorFlags: coordinatorFlags)
         do {
             try await body(cluster)
         } catch {
@@ -119,25 +119,52 @@ import Testing
         }
     }
 
-    @Test func `an endpoint that is taken ends the coordinator, and 'up' with it`() async throws {
-        try await Self.with { cluster in
+    @Test func `an endpoint that can't be had ends the coordinator, and 'up' with it`() async throws
+    {
+        try await Self.with(workers: 0, intake: try freeEndpoint()) { cluster in
             let folder = cluster.folder.path + "/other"
-            let taken = "tcp://127.0.0.1:\(try #require(Self.port(try freeEndpoint())))"
-            let both = ["--intake", taken, "--worker-endpoint", taken, "--status", taken]
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true)
-            let alone = try await Self.run(
-                cluster, ["coordinator", "--journal", "sqlite:\(folder)/journal.db"] + both)
-            #expect(alone.code == 78, "\(alone)")
-            #expect(alone.output.contains("Stop the process that has it"))
-            let up = try await Self.run(cluster, ["up", "--data", folder + "/up"] + both)
-            #expect(up.code == 78, "\(up)")
-            #expect(up.output.contains("The coordinator can't run as it is configured"))
+            let cases = [
+                (intake: cluster.intake, says: "Stop the process that has it"),
+                (intake: "ipc://\(folder)/missing/i", says: "in an existing directory"),
+                (intake: "tcp://nowhere.invalid:7461", says: "Choose an address of this machine"),
+            ]
+            for (intake, says) in cases {
+                let flags = [
+                    "--insecure", "--intake", intake, "--worker-endpoint", "ipc://\(folder)/w",
+                    "--status", "ipc://\(folder)/s",
+                ]
+                let alone = try await Self.run(
+                    cluster, ["coordinator", "--journal", "sqlite:\(folder)/journal.db"] + flags)
+                #expect(alone.code == 78, "\(alone)")
+                #expect(alone.output.contains(says), "\(alone)")
+                let up = try await Self.run(cluster, ["up", "--data", folder + "/up"] + flags)
+                #expect(up.code == 78, "\(up)")
+                #expect(up.output.contains("The coordinator can't run as it is configured"))
+            }
         }
     }
 
-    private static func port(_ endpoint: String) -> String? {
-        endpoint.split(separator: ":").last.map(String.init)
+    @Test func `two sockets at one endpoint are refused`() async throws {
+        try await Self.with(workers: 0) { cluster in
+            let folder = cluster.folder.path
+            // libzmq would let the second socket take the path away from the first.
+            for endpoint in ["ipc://\(folder)/s", try freeEndpoint()] {
+                let flags = [
+                    "--intake", endpoint, "--worker-endpoint", endpoint, "--status",
+                    "ipc://\(folder)/other",
+                ]
+                for command in [
+                    ["up", "--data", folder + "/up"],
+                    ["coordinator", "--journal", "sqlite:\(folder)/other.db"],
+                ] {
+                    let double = try await Self.run(cluster, command + flags)
+                    #expect(double.code == 78, "\(double)")
+                    #expect(double.output.contains("\(endpoint) is given for two sockets"))
+                }
+            }
+        }
     }
 
     @Test func `a push takes the size of a content from the coordinator`() async throws {

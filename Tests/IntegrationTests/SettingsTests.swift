@@ -93,7 +93,11 @@ struct SettingsTests {
             (["coordinator", "--config", "/nonexistent/x"], 78, "There is no configuration file"),
             (["coordinator", "--config", "/"], 78, "can't be read"),
             (["coordinator", "--intake", "tcp://127.0.0.1:99999"], 78, "must be 1 to 65535"),
-            (["queue", "--intake", "127.0.0.1:7461"], 78, "names no transport"),
+            (
+                ["push", "--project", "p", "--stdin", "f", "--intake", "x"], 78,
+                "names no transport"
+            ),
+            (["queue", "--intake", "127.0.0.1:7461"], 78, "write tcp://HOST:PORT or ipc://PATH"),
             (["worker", "--coordinator", "tcp://localhost"], 78, "host or port is missing"),
             (["up", "--data", "/tmp", "--status", "tcp://127.0.0.1:*"], 78, "must be 1 to 65535"),
             (["failed", "discard"], 64, "Whose failed edits?"),
