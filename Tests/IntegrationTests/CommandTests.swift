@@ -95,11 +95,19 @@ import Testing
 
     @Test func `a project that nobody pushed to is told`() async throws {
         try await Self.with { cluster in
-            for command in [["flush"], ["queue"]] {
+            for command in [["flush"], ["queue"], ["failed", "list"], ["failed", "retry"]] {
                 let answer = try await Self.run(cluster, command + ["--project", "nope"])
                 #expect(answer.code == 0)
                 #expect(answer.output.contains("nothing is known of project nope"), "\(answer)")
             }
+            // The store is made by the first worker.
+            _ = try await Self.run(cluster, ["push", "--project", "p1", "--stdin", "f", "--wait"])
+            let known = try await Self.run(cluster, ["failed", "list", "--project", "p1"])
+            #expect(known.output.isEmpty)
+            let list = try await Self.run(
+                cluster, ["ls", "--project", "nope", "--store", cluster.storeURL])
+            #expect(list.code == 0)
+            #expect(list.output.contains("the store has nothing of project nope"), "\(list)")
         }
     }
 
@@ -218,6 +226,40 @@ import Testing
             let named = try await Self.run(cluster, push + ["link"])
             #expect(named.code == 2)
             #expect(named.output.contains("link"))
+        }
+    }
+
+    @Test func `a refill that is waited for tells its own causes, once`() async throws {
+        try await Self.with(workers: 0, coordinatorFlags: ["--lease-ms", "60000"]) { cluster in
+            let worker = try cluster.startWorker("w0")
+            try await cluster.joined()
+            let push = ["push", "--project", "p1", "--stdin", "folder/f", "--wait"]
+            #expect(try await Self.run(cluster, push).code == 0)
+            let folder = cluster.sandboxes + "/p1/folder"
+            try FileManager.default.removeItem(atPath: folder)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder, withDestinationPath: "/usr")
+            let hydrate = ["hydrate", "--project", "p1", "--wait", "--timeout"]
+            let first = try await Self.run(cluster, hydrate + ["60"])
+            #expect(first.code == 3)
+            #expect(first.output.contains("Not all files can be written: folder/f: EXDEV"))
+            #expect(first.output.contains("then retry the edit if it failed."))
+            #expect(first.output.components(separatedBy: "local:p1").count == 2, "\(first)")
+            try FileManager.default.removeItem(atPath: folder)
+            // Nobody lists the files: what the former filling met says nothing now.
+            worker.process.signal(SIGSTOP)
+            let second = try await Self.run(cluster, hydrate + ["1"])
+            worker.process.signal(SIGCONT)
+            #expect(second.code == 3)
+            #expect(second.output.contains("Not all files are written yet"), "\(second)")
+            #expect(!second.output.contains("EXDEV"), "\(second)")
+            let third = try await Self.run(cluster, hydrate + ["60"])
+            #expect(third.code == 0, "\(third)")
+            try FileManager.default.moveItem(
+                atPath: cluster.sandboxes, toPath: cluster.sandboxes + "-moved")
+            let away = try await Self.run(cluster, hydrate + ["60"])
+            #expect(away.code == 3)
+            #expect(away.output.components(separatedBy: "root-missing").count == 2, "\(away)")
         }
     }
 }
