@@ -262,4 +262,19 @@ import Testing
             #expect(away.output.components(separatedBy: "root-missing").count == 2, "\(away)")
         }
     }
+
+    @Test func `a client that is done leaves no riddle in the log, and numbers are numbers there`()
+        async throws
+    {
+        try await Self.with(workers: 0, coordinatorFlags: ["--log-format", "json"]) { cluster in
+            #expect(try await Self.run(cluster, ["queue"]).code == 0)
+            let line = try await cluster.logLine(with: ["intake: the connection of", "ended"])
+            #expect(!line.contains("frame"))
+            let recovered = try await cluster.logLine(with: ["recovered"])
+            let object = try #require(
+                try JSONSerialization.jsonObject(with: Data(recovered.utf8)) as? [String: Any])
+            #expect(object["pending"] as? Int == 0)
+            #expect(object["epoch"] is String)
+        }
+    }
 }

@@ -123,6 +123,35 @@ struct SettingsTests {
         }
     }
 
+    @Test func `what is in effect is told with who says so, and no secret`() async throws {
+        let text = #"{"syncd": {"lease-ms": 5000, "intake": "ipc:///tmp/x"}}"#
+        try await Self.withFile(text) { file in
+            let store = "postgres://me:pass@host/data"
+            let (code, output) = try await Self.run(
+                ["settings", "--in-effect", "--config", file, "--set", "turn-edits=9"],
+                ["SYNCD_MEMORY_MIB": "64", "SYNCD_STORE": store])
+            #expect(code == 0)
+            let lines = output.split(separator: "\n").map {
+                $0.split(separator: " ").map(String.init)
+            }
+            for line in [
+                ["coordinator", "lease-ms", "5000", "ms", file],
+                // A fifth of the lease when nobody gives it.
+                ["coordinator", "margin-ms", "1000", "ms", "default"],
+                ["coordinator", "memory-mib", "64", "MiB", "SYNCD_MEMORY_MIB"],
+                ["coordinator", "turn-edits", "9", "--set"],
+                ["worker", "drift", "report", "default"],
+                ["intake", "ipc:///tmp/x", file],
+                ["store", "(not", "shown)", "SYNCD_STORE"],
+            ] {
+                #expect(lines.contains(line), "\(line)")
+            }
+            #expect(!output.contains("pass"))
+            let wrong = try await Self.run(["settings", "--in-effect", "--set", "lease-ms=1"])
+            #expect(wrong.code == 78)
+        }
+    }
+
     @Test func `a file with a typing error is refused, one without the object too`() async throws {
         try await Self.withFile(#"{"syncd": {"lease_ms": 2500}}"#) { file in
             let result = try await Self.run(["coordinator", "--config", file])
