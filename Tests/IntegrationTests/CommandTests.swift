@@ -189,8 +189,9 @@ import Testing
             }
             let push = ["push", "--project", "p1", "--root", tree, "--wait"]
             let whole = try await Self.run(cluster, push)
-            #expect(whole.code == 0, "\(whole)")
-            #expect(whole.output.contains("2 accepted"))
+            #expect(whole.code == 2, "\(whole)")
+            #expect(whole.output.contains("2 accepted; all visible"))
+            #expect(whole.output.contains("1 file was too large to be pushed"))
             #expect(whole.output.contains("big (3145728 bytes, the coordinator takes 1048576)"))
             let named = try await Self.run(cluster, push + ["a", "big"])
             #expect(named.code == 2, "\(named)")
@@ -226,6 +227,27 @@ import Testing
             let named = try await Self.run(cluster, push + ["link"])
             #expect(named.code == 2)
             #expect(named.output.contains("link"))
+        }
+    }
+
+    @Test func `the data of 'syncd up' is no tree to push`() async throws {
+        try await Self.with(workers: 0) { cluster in
+            let tree = cluster.folder.path + "/tree"
+            let data = tree + "/demo"
+            try FileManager.default.createDirectory(
+                atPath: data + "/sandboxes", withIntermediateDirectories: true)
+            for file in ["/a", "/demo/up.lock", "/demo/journal.db", "/demo/sandboxes/x"] {
+                try Data("x".utf8).write(to: URL(fileURLWithPath: tree + file))
+            }
+            let push = ["push", "--project", "p1", "--root"]
+            let whole = try await Self.run(cluster, push + [tree])
+            #expect(whole.code == 0)
+            #expect(whole.output.contains("1 edit pushed to p1: 1 accepted"), "\(whole)")
+            #expect(whole.output.contains("skipped 1 × data-directory\n  demo"))
+            #expect(try await Self.run(cluster, push + [tree, "demo"]).code == 2)
+            let root = try await Self.run(cluster, push + [data])
+            #expect(root.code == 64)
+            #expect(root.output.contains("is the data directory of 'syncd up'"))
         }
     }
 

@@ -123,6 +123,13 @@ struct SettingsTests {
         }
     }
 
+    @Test func `push minds content-mib, too`() async throws {
+        let push = ["push", "--project", "p", "--stdin", "f", "--silence", "1"]
+        let bad = try await Self.run(push, ["SYNCD_CONTENT_MIB": "0"])
+        #expect(bad.code == 78)
+        #expect(bad.output.contains("content-mib is '0'"))
+    }
+
     @Test func `what is in effect is told with who says so, and no secret`() async throws {
         let text = #"{"syncd": {"lease-ms": 5000, "intake": "ipc:///tmp/x"}}"#
         try await Self.withFile(text) { file in
