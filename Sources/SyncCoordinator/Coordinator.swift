@@ -204,7 +204,9 @@ actor Coordinator: SocketLoopClient {
     private func note(_ took: Duration, _ what: String, over longest: inout Duration) {
         guard took > longest else { return }
         longest = took
-        logger.debug("the longest \(what) so far", metadata: ["ms": "\(took.wholeMilliseconds)"])
+        logger.debug(
+            "the longest \(what) so far",
+            metadata: ["ms": .stringConvertible(took.wholeMilliseconds)])
     }
 
     /// Logs a failed commit, again every ten seconds while it goes on, and the end of the trouble.

@@ -100,9 +100,10 @@ package struct CoordinatorService: Service {
         logger.info(
             "recovered",
             metadata: [
-                "pending": "\(snapshot.rows.count)", "sequence": "\(snapshot.header.lastSequence)",
-                "event": "\(snapshot.header.lastEvent)",
-                "awaited": "\(snapshot.incarnations.count)", "epoch": "\(epoch)",
+                "pending": .stringConvertible(snapshot.rows.count),
+                "sequence": .stringConvertible(snapshot.header.lastSequence.value),
+                "event": .stringConvertible(snapshot.header.lastEvent),
+                "awaited": .stringConvertible(snapshot.incarnations.count), "epoch": "\(epoch)",
             ])
     }
 

@@ -51,7 +51,8 @@ package struct Errno: Error, Equatable {
     private static func remedy(_ failureClass: FailureClass) -> String {
         switch failureClass {
         case .file:
-            "Mend permissions, flags, name or links on the path, then retry the failed edit."
+            "Mend permissions, flags, name or links on the path, then retry the edit if it "
+                + "failed."
         case .attempt: "Look at the disk and the kernel's log if it stays so."
         case .shape: "Move away what stands on the path, or delete it by an edit."
         case .target: "Free, mount or mend the sandbox's file system; its edits wait."

@@ -22,8 +22,7 @@ package final class AssignmentEndpoint {
         connectionsMax: Int = ConnectionShares().workers
     ) throws(ZeroMQError) {
         self.limits = limits
-        watch = ConnectionWatch(
-            of: "workers", frameBytesMax: limits.frameBytesMax, connectionsMax: connectionsMax)
+        watch = ConnectionWatch(of: "workers", connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [

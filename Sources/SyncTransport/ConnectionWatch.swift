@@ -9,9 +9,9 @@ struct ConnectionWatch {
     var notices: EndpointNotices
 
     /// - Parameter name: What the socket is called in the log.
-    init(of name: String, frameBytesMax: Int, connectionsMax: Int) {
+    init(of name: String, connectionsMax: Int) {
         gate = ConnectionGate(countMax: connectionsMax)
-        notices = EndpointNotices(of: name, frameBytesMax: frameBytesMax)
+        notices = EndpointNotices(of: name)
     }
 
     /// Connections that stand, and those that were turned away since the start.

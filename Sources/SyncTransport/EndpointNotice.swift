@@ -13,16 +13,12 @@ struct EndpointNotices {
     private static let countMax = 16
 
     private let socket: String
-    private let frameBytesMax: Int
     private var notices: [EndpointNotice] = []
     private var leftOutCount = 0
     private var droppedCount = 0
 
     /// - Parameter socket: What the socket is called in the log.
-    init(of socket: String, frameBytesMax: Int) {
-        self.socket = socket
-        self.frameBytesMax = frameBytesMax
-    }
+    init(of socket: String) { self.socket = socket }
 
     mutating func add(_ sentence: String, isWarning: Bool = true) {
         if notices.count < Self.countMax {
@@ -54,11 +50,8 @@ struct EndpointNotices {
                     + "this goes on")
         case .bindFailed(let reason): add("could not bind (\(reason))")
         case .disconnected:
-            // libzmq does not tell why; trace B4 needs the name.
-            add(
-                "the connection of \(who) ended; if it should not have: a frame over "
-                    + "\(frameBytesMax) bytes is one cause",
-                isWarning: false)
+            // libzmq does not tell why: daily business, but trace B4 needs the name.
+            add("the connection of \(who) ended", isWarning: false)
         case .connected, .connectDelayed, .connectRetried, .listening, .accepted,
             .handshakeSucceeded, .closed, .closeFailed, .monitorStopped, .unknown:
             break

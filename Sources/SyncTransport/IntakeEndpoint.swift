@@ -21,8 +21,7 @@ package final class IntakeEndpoint {
         connectionsMax: Int = ConnectionShares().intake
     ) throws(ZeroMQError) {
         self.limits = limits
-        watch = ConnectionWatch(
-            of: "intake", frameBytesMax: limits.frameBytesMax, connectionsMax: connectionsMax)
+        watch = ConnectionWatch(of: "intake", connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .router, on: loop,
             options: SocketDefaults.bound(limits: limits) + [.routerMandatory(true)])

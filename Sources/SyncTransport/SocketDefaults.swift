@@ -84,7 +84,19 @@ package enum EndpointPolicy {
         let isPort =
             port.utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
             && UInt16(port).map { $0 > 0 } ?? false
-        return isPort ? nil : "the port must be 1 to 65535."
+        return isPort ? nil : "the port must be 1 to 65535; \(form)"
+    }
+
+    /// Two of a process's endpoints that are one; nil when each is another.
+    ///
+    /// A path that is bound twice is the second socket's alone (trace A7), so libzmq says nothing.
+    package static func double(among endpoints: [String]) -> String? {
+        var seen: Set<String> = []
+        return endpoints.first { endpoint in
+            // A port that the system chooses is another one each time.
+            let isChosen = endpoint.hasSuffix(":*") || endpoint.hasSuffix(":0")
+            return !isChosen && !seen.insert(endpoint).inserted
+        }
     }
 
     private static func isLoopback(_ host: Substring) -> Bool {

@@ -55,8 +55,7 @@ package final class StatusPublisher {
         _ endpoint: String, on loop: SocketLoop,
         connectionsMax: Int = ConnectionShares().status
     ) throws(ZeroMQError) {
-        watch = ConnectionWatch(
-            of: "status", frameBytesMax: Self.frameBytesMax, connectionsMax: connectionsMax)
+        watch = ConnectionWatch(of: "status", connectionsMax: connectionsMax)
         socket = try LoopSocket(
             .xpub, on: loop,
             options: SocketDefaults.bound(limits: WireLimits()) + [

@@ -51,7 +51,7 @@ actor Worker: SocketLoopClient {
 
     /// Takes nothing new any more; the machine leaves when everything is told.
     func drain() {
-        logger.info("draining", metadata: ["assignments": "\(machine.jobCount)"])
+        logger.info("draining", metadata: ["assignments": .stringConvertible(machine.jobCount)])
         machine.drain()
         loop.wake()
     }
@@ -96,7 +96,8 @@ actor Worker: SocketLoopClient {
                 "registered",
                 metadata: [
                     "incarnation": "\(welcome.stamp.incarnation)",
-                    "registration": "\(welcome.stamp.registration)", "kept": "\(welcome.isKept)",
+                    "registration": .stringConvertible(welcome.stamp.registration),
+                    "kept": "\(welcome.isKept)",
                 ])
         case .registerAgain: logger.info("the coordinator asks to register again")
         case .refused, .replaced, .grant, .assign, .acknowledge, .probe, .list, .left: break
@@ -137,7 +138,10 @@ actor Worker: SocketLoopClient {
             longestBatch = took
             logger.debug(
                 "the longest batch of the store so far",
-                metadata: ["ms": "\(took.wholeMilliseconds)", "edits": "\(ids.count)"])
+                metadata: [
+                    "ms": .stringConvertible(took.wholeMilliseconds),
+                    "edits": .stringConvertible(ids.count),
+                ])
         }
         machine.stored(ids, result, at: clock.now)
     }

@@ -44,7 +44,14 @@ enum LibraryCalls {
     static func bind(
         _ socket: UnsafeMutableRawPointer, to endpoint: String
     ) throws(ZeroMQError) {
-        try check("Binding \(endpoint) (zmq_bind)") { zmq_bind(socket, endpoint) }
+        let action = "Binding \(endpoint) (zmq_bind)"
+        do {
+            try check(action) { zmq_bind(socket, endpoint) }
+        } catch {
+            guard error.number == EAGAIN else { throw error }
+            // Tried: what a host that can't be found leaves behind.
+            throw ZeroMQError(number: EADDRNOTAVAIL, doing: action)
+        }
     }
 
     static func unbind(

@@ -32,6 +32,14 @@ enum CommandLink {
         try await with(endpoint, project: projectName("syncd"), body)
     }
 
+    /// Whether the coordinator has ever heard of a project.
+    static func knows(_ project: ProjectName, _ producer: Producer) async throws -> Bool {
+        let reply = try await producer.ask(
+            .queue(project: project, prefix: "", after: "", countMax: 1), patience: .seconds(10))
+        guard case .queue(let report) = reply else { return true }
+        return !report.projects.isEmpty
+    }
+
     private static func end(_ loop: SocketLoop, _ context: Context) async {
         await loop.stop()
         context.shutdown()

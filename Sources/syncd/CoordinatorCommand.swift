@@ -91,7 +91,9 @@ struct CoordinatorCommand: AsyncParsableCommand {
             try tune(&configuration, settings)
             try DescriptorLimit.check(descriptors, covers: configuration.connectionsMax)
             let isInsecure = try settings.flag("insecure", insecure)
-            for endpoint in [configuration.intake, configuration.workers, configuration.status] {
+            let endpoints = [configuration.intake, configuration.workers, configuration.status]
+            try Settings.checkDistinct(endpoints)
+            for endpoint in endpoints {
                 if let refusal = EndpointPolicy.refusal(
                     of: endpoint, isInsecureAllowed: isInsecure)
                 {

@@ -21,7 +21,10 @@ enum DescriptorLimit {
             if setrlimit(resource, &limit) != 0 { limit.rlim_cur = former }
         }
         logger.info(
-            "open files", metadata: ["limit": "\(limit.rlim_cur)", "former": "\(former)"])
+            "open files",
+            metadata: [
+                "limit": .stringConvertible(limit.rlim_cur), "former": .stringConvertible(former),
+            ])
         return Int(clamping: limit.rlim_cur)
     }
 

@@ -9,13 +9,18 @@ struct FailedCommand: AsyncParsableCommand {
         commandName: "failed",
         abstract: "Lists edits that failed; retries or discards them.",
         discussion: """
-            An edit that failed keeps its content until it is retried, discarded, or replaced by a \
-            newer edit of its file. Mend the cause first, then retry.
+            An edit that failed is kept, with its content, until it is retried, discarded, or replaced \
+            by a newer edit of its file. Mend the cause first, then retry. To retry or discard needs \
+            --project (SYNCD_PROJECT) or --all.
 
             EXAMPLES
               syncd failed list --project demo
               syncd failed retry --project demo --prefix src
               syncd failed discard --project demo --prefix tmp --max 10
+              syncd failed retry --all
+
+            EXIT CODES
+              0 done · 64 wrong usage, or neither a project nor --all · 69 no answer
             """,
         subcommands: [FailedList.self, FailedRetry.self, FailedDiscard.self],
         defaultSubcommand: FailedList.self)
@@ -38,7 +43,8 @@ struct FailedChoice: ParsableArguments {
         guard 1...1_000_000 ~= max else { throw ValidationError("--max is 1 to 1000000.") }
     }
 
-    /// Goes through the chosen entries, a page at a time.
+    /// Goes through the chosen entries, a page at a time; that there are none because nobody
+    /// knows the project is told.
     ///
     /// - Returns: Whether more are left than were asked for.
     func pages(
@@ -54,7 +60,14 @@ struct FailedChoice: ParsableArguments {
             case .failed(let entries, let next):
                 if !entries.isEmpty { try await body(entries) }
                 left -= entries.count
-                guard let next else { return false }
+                guard let next else {
+                    if left == max, let project,
+                        try await !CommandLink.knows(project, producer)
+                    {
+                        Terminal.complain(unknown(project))
+                    }
+                    return false
+                }
                 guard left > 0 else { return true }
                 query.after = next
             case .rejected(let rejection): throw Trouble(rejection.sentence)
@@ -144,7 +157,7 @@ struct FailedDiscard: AsyncParsableCommand {
         try await reporting {
             if isatty(STDIN_FILENO) == 1, !yes {
                 throw Trouble(
-                    "Discarded edits are gone for good; look at them with 'syncd failed list', "
+                    "What is discarded is never tried again; look at it with 'syncd failed list', "
                         + "then give --yes.", code: .usage)
             }
             try await decision.carryOut(.discard, common, intake, choice)

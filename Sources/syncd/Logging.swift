@@ -11,6 +11,30 @@ struct LineLogHandler: LogHandler {
         case json
     }
 
+    /// A field of a JSON line: what was logged as a number stays one.
+    private enum Field: Encodable {
+        case text(String)
+        case number(Int)
+
+        init(_ value: Logger.Metadata.Value) {
+            if case .stringConvertible(let number as any BinaryInteger) = value,
+                let number = Int(exactly: number)
+            {
+                self = .number(number)
+            } else {
+                self = .text("\(value)")
+            }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            switch self {
+            case .text(let text): try container.encode(text)
+            case .number(let number): try container.encode(number)
+            }
+        }
+    }
+
     var logLevel: Logger.Level
     var metadata: Logger.Metadata = [:]
     var metadataProvider: Logger.MetadataProvider?
@@ -42,11 +66,11 @@ struct LineLogHandler: LogHandler {
             Terminal.write(
                 "\(stamp) \(event.level) \(label): \(event.message)\(rest)\n", to: STDERR_FILENO)
         case .json:
-            var object = [
-                "time": stamp, "level": "\(event.level)", "logger": label,
-                "message": "\(event.message)",
+            var object: [String: Field] = [
+                "time": .text(stamp), "level": .text("\(event.level)"), "logger": .text(label),
+                "message": .text("\(event.message)"),
             ]
-            for (key, value) in fields { object[key] = "\(value)" }
+            for (key, value) in fields { object[key] = Field(value) }
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
             guard let line = try? encoder.encode(object) else { return }

@@ -36,7 +36,10 @@ struct ProjectCommand: AsyncParsableCommand {
         var json = false
 
         /// Asks, and prints the project as it is then.
-        func ask(_ action: ProjectAction) async throws {
+        ///
+        /// - Parameter isFollowed: Whether the caller tells what comes of it, so that for a person
+        ///   the answer is enough.
+        func ask(_ action: ProjectAction, isFollowed: Bool = false) async throws {
             let settings = try await common.settings()
             let project = try projectName(
                 settings.required("project", project, for: "The project"))
@@ -49,6 +52,7 @@ struct ProjectCommand: AsyncParsableCommand {
                 return
             }
             if !sentence.isEmpty { Terminal.say(sentence) }
+            if isFollowed { return }
             Terminal.say(
                 "\(line.name): \(line.counts.pending) files not at rest, event \(line.eventNumber)")
             for target in line.targets { Terminal.say(QueueText.line(target)) }
@@ -127,10 +131,12 @@ struct HydrateCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let targets = try targetURLs(target, min: 0)
-            try await options.ask(.hydrate(targets))
+            try await options.ask(.hydrate(targets), isFollowed: wait)
             if wait { try await waitForRefill(of: targets) }
         }
     }
+
+    private static let pause: Duration = .milliseconds(200)
 
     private func waitForRefill(of targets: [TargetURL]) async throws {
         let settings = try await options.common.settings()
@@ -151,7 +157,7 @@ struct HydrateCommand: AsyncParsableCommand {
                 let refills = open.compactMap(\.refill)
                 let written = refills.reduce(0) { $0 + $1.written }
                 let waiting = refills.reduce(0) { $0 + $1.waiting }
-                let isListed = refills.allSatisfy(\.isListed)
+                let isListed = refills.count == open.count && refills.allSatisfy(\.isListed)
                 bar.draw(
                     done: written, total: isListed ? written + waiting : nil,
                     note: isListed ? "files" : "files, more are listed")
@@ -161,7 +167,10 @@ struct HydrateCommand: AsyncParsableCommand {
                         "A sandbox is away; it is filled when it is back: \(words)",
                         code: .notVisible)
                 }
-                if let cause = try await Self.hopeless(producer) {
+                // Before all is listed, a file may still have the cause of a former filling.
+                if !isListed {
+                    try await Task.sleep(for: Self.pause)
+                } else if let cause = try await Self.hopeless(producer) {
                     throw Trouble(
                         "Not all files can be written: \(cause.path): \(cause.code): "
                             + "\(cause.reason) See 'syncd queue'.",
@@ -190,7 +199,7 @@ struct HydrateCommand: AsyncParsableCommand {
         {
             return cause
         }
-        try await Task.sleep(for: .milliseconds(200))
+        try await Task.sleep(for: pause)
         return nil
     }
 }

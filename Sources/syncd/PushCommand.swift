@@ -20,12 +20,15 @@ struct PushCommand: AsyncParsableCommand {
               syncd push --project demo --git . --first-parent --wait   a repository's history
               syncd push --project demo --git . HEAD~20..HEAD   a part of it
 
-            What can't be an edit (symbolic links, submodules, invalid names, what can't be read, files \
-            over the coordinator's content-mib, two names that Unicode normalisation makes one) is \
-            counted and listed, and does not fail the push unless it was named itself. Exit code 0: \
-            every edit was accepted, and with --wait is visible; 1: with --wait, some are not, listed \
-            with their causes; 2: some edits were refused, or a file that was named can't be one; 69: \
-            the coordinator does not answer; 130: interrupted.
+            What can't be an edit (symbolic links, submodules, invalid names, what can't be read, two \
+            names that Unicode normalisation makes one, the data of 'syncd up') is counted and listed, \
+            and does not fail the push unless it was named itself. A file over the coordinator's \
+            content-mib is listed likewise, but fails the push, too; all others are pushed.
+
+            EXIT CODES
+              0 every edit was accepted, and with --wait is visible · 1 with --wait: some are not, listed \
+            with their causes · 2 some edits were refused, a file was too large, or one that was named \
+            can't be pushed · 64 wrong usage · 69 no answer · 130 interrupted
             """)
 
     @OptionGroup var common: CommonOptions
@@ -49,7 +52,7 @@ struct PushCommand: AsyncParsableCommand {
     @Flag(help: "With --stdin: the file is executable.")
     var executable = false
 
-    @Flag(help: "Push named paths that do not exist as deletes.")
+    @Flag(help: "Push named files that do not exist as deletes; for folders see --mirror.")
     var delete = false
 
     @Flag(help: "Delete what the project has and the tree no longer has; needs --store.")
@@ -110,12 +113,14 @@ struct PushCommand: AsyncParsableCommand {
         let books = PushBooks(producer)
         let silenceMax = Duration.seconds(silence)
         let (doesWait, patience) = (wait, Duration.seconds(timeout))
+        let standard = try SettingCatalog.clientContentBytesMax(settings)
         let run = PushRun(
             producer: producer, books: books, targets: targets, filter: PathFilter(exclude),
             silenceMax: silenceMax)
         async let kept: Void = books.keep(producer.updates)
         let isInterrupted = try await Interruption.watch {
-            let limit = try await PushRun.contentBytesMax(producer, silenceMax: silenceMax)
+            let limit = try await PushRun.contentBytesMax(
+                producer, standard: standard, silenceMax: silenceMax)
             try await run.push(try await source(producer, settings, silenceMax, limit))
             guard doesWait else { return }
             let waiting = PushWait(
@@ -193,12 +198,7 @@ struct PushCommand: AsyncParsableCommand {
         }
         if summary.interrupted { throw ExitCode(130) }
         for cause in summary.failures { Terminal.complain(cause.sentence) }
-        if !summary.isComplete {
-            throw Trouble(
-                summary.skipped.named == 0
-                    ? "Not every edit was accepted." : "Not everything that was named was pushed.",
-                code: .refused)
-        }
+        if let flaw = summary.flaw { throw Trouble(flaw, code: .refused) }
         guard let count = summary.failed, count > 0 else { return }
         throw Trouble(
             "\(count) files of this push are not visible; see 'syncd queue --project "

@@ -315,7 +315,7 @@ enum SettingCatalog {
     ]
 
     /// Settings that are no limits: where things are, who one is, how one logs.
-    private static let others: Set<String> = [
+    static let others: Set<String> = [
         "adopt", "boot-id", "convex-key-file", "coordinator", "data", "e2b-api-url", "e2b-domain",
         "e2b-key-file", "e2b-sandbox-url", "fsync", "id", "insecure", "intake", "journal",
         "local-root", "log-format", "log-level", "project", "retry-ms", "status", "store",
@@ -355,45 +355,5 @@ enum SettingCatalog {
             configuration.settings.margin = max(lease / 5, .milliseconds(100))
         }
         configuration.settings.contentBytesMax = limits.contentBytesMax
-    }
-
-    /// One line of the table.
-    struct Line: Encodable {
-        let process: String
-        let key: String
-        let variable: String
-        let unit: String
-        var standard: Int?
-        var least: Int?
-        var most: Int?
-        /// Of a setting that is a word.
-        var standardWord: String?
-        var words: [String]?
-        let meaning: String
-    }
-
-    /// The table that `syncd settings` prints.
-    static func lines() throws -> [Line] {
-        func line<Root>(_ process: String, _ limit: Limit<Root>, _ root: Root) -> Line {
-            Line(
-                process: process, key: limit.key, variable: Settings.variable(limit.key),
-                unit: limit.unit.rawValue, standard: limit.standard(of: root),
-                least: limit.range.lowerBound, most: limit.range.upperBound,
-                meaning: limit.meaning)
-        }
-        func line(_ choice: Choice<DriftPolicy>) -> Line {
-            Line(
-                process: "worker", key: choice.key, variable: Settings.variable(choice.key),
-                unit: "", standardWord: choice.standard.rawValue,
-                words: DriftPolicy.allCases.map(\.rawValue), meaning: choice.meaning)
-        }
-        guard let label = Name("worker") else { throw Trouble("'worker' is no label.") }
-        let nobody = WorkerSettings(
-            label: label, life: 0, bootID: "", localRootID: nil, schemes: [])
-        let standard = WorkerConfiguration(settings: nobody)
-        return coordinator.map { line("coordinator", $0, CoordinatorConfiguration()) }
-            + journal.map { line("coordinator", $0, SQLiteOptions()) }
-            + worker.map { line("worker", $0, standard) }
-            + ports.map { line("worker", $0, PortSizes()) } + [drift, e2bDrift].map(line)
     }
 }

@@ -14,12 +14,14 @@ import ZeroMQ
 struct Settings: Sendable {
     private let environment: ConfigReader
     private let file: ConfigReader?
+    private let fileName: String
     /// What `--set` says, by key.
     private var assigned: [String: String] = [:]
 
-    private init(environment: ConfigReader, file: ConfigReader?) {
+    private init(environment: ConfigReader, file: ConfigReader?, named fileName: String = "") {
         self.environment = environment
         self.file = file
+        self.fileName = fileName
     }
 
     /// Reads the environment and, if one is named, the file.
@@ -36,7 +38,8 @@ struct Settings: Sendable {
         do {
             try check(file: named)
             let provider = try await FileProvider<JSONSnapshot>(filePath: FilePath(named))
-            return Settings(environment: environment, file: ConfigReader(provider: provider))
+            return Settings(
+                environment: environment, file: ConfigReader(provider: provider), named: named)
         } catch let trouble as Trouble {
             throw trouble
         } catch {
@@ -97,6 +100,15 @@ struct Settings: Sendable {
         return file.stringArray(forKey: name).map { $0.joined(separator: ",") }
     }
 
+    /// Who gives a setting: `--set`, a variable or a file; nil: nobody.
+    func origin(of key: String) -> String? {
+        if assigned[key] != nil { return "--set" }
+        if environment.string(forKey: ConfigKey("syncd.\(key)")) != nil {
+            return Self.variable(key)
+        }
+        return text(key, nil) == nil ? nil : fileName
+    }
+
     /// A text that must be given somewhere.
     func required(_ key: String, _ flag: String?, for purpose: String) throws -> String {
         if let text = text(key, flag) { return text }
@@ -115,6 +127,14 @@ struct Settings: Sendable {
                     + "\(flaw)", code: .configuration)
         }
         return text
+    }
+
+    /// Refuses a place where two of the coordinator's sockets would listen.
+    static func checkDistinct(_ endpoints: [String]) throws {
+        guard let double = EndpointPolicy.double(among: endpoints) else { return }
+        throw Trouble(
+            "\(double) is given for two sockets; give intake, worker-endpoint and status each an "
+                + "endpoint of its own.", code: .configuration)
     }
 
     /// A whole number in a range.

@@ -149,6 +149,9 @@ struct ListCommand: AsyncParsableCommand {
                 var after: EditPath?
                 while true {
                     let page = try await store.files(of: project, after: after, countMax: 1_000)
+                    if after == nil, page.isEmpty {
+                        Terminal.complain("the store has nothing of project \(project)")
+                    }
                     for file in page where deleted || !file.isDeleted { try tell(file) }
                     if page.count < 1_000 { return }
                     after = page.last?.path

@@ -117,7 +117,8 @@ final class Supervisor: Service {
             return state.workers[life]
         }
         guard let child else { return }
-        logger.warning("killing an expelled worker", metadata: ["pid": "\(child.pid)"])
+        logger.warning(
+            "killing an expelled worker", metadata: ["pid": .stringConvertible(child.pid)])
         child.signal(SIGKILL)
     }
 
@@ -153,7 +154,7 @@ final class Supervisor: Service {
             let child = try ChildProcess.spawn(
                 plan.coordinator + ["--parent-fd", String(ChildProcess.pipeDescriptor)],
                 pipe: pipe)
-            logger.info("coordinator started", metadata: ["pid": "\(child.pid)"])
+            logger.info("coordinator started", metadata: ["pid": .stringConvertible(child.pid)])
             let isForced = state.withLock { state in
                 state.coordinator = child
                 return state.isForced
@@ -185,7 +186,8 @@ final class Supervisor: Service {
                     String(ChildProcess.pipeDescriptor),
                 ], pipe: pipe)
             logger.info(
-                "worker started", metadata: ["worker": "\(label)", "pid": "\(child.pid)"])
+                "worker started",
+                metadata: ["worker": "\(label)", "pid": .stringConvertible(child.pid)])
             let (isLate, isForced) = state.withLock { state in
                 state.workers[life] = child
                 return (state.isStopping, state.isForced)

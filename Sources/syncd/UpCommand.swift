@@ -81,6 +81,7 @@ struct UpCommand: AsyncParsableCommand {
                 workerCount: try settings.number("workers", workers, in: 1...256) ?? 2,
                 intake: try settings.endpoint("intake", intake) ?? "tcp://127.0.0.1:7461",
                 status: try settings.endpoint("status", status) ?? "tcp://127.0.0.1:7463")
+            try Settings.checkDistinct([plan.intake, try workersEndpoint(settings), plan.status])
             let supervisor = Supervisor(plan, logger: logger)
             let lock = try await hold(data)
             defer { lock.release() }
@@ -175,9 +176,12 @@ struct UpCommand: AsyncParsableCommand {
         return try arguments + sharedArguments(settings)
     }
 
+    private func workersEndpoint(_ settings: Settings) throws -> String {
+        try settings.endpoint("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
+    }
+
     private func workerArguments(_ data: String, _ settings: Settings) throws -> [String] {
-        let endpoint =
-            try settings.endpoint("worker-endpoint", workerEndpoint) ?? "tcp://127.0.0.1:7462"
+        let endpoint = try workersEndpoint(settings)
         var arguments = ["worker", "--coordinator", endpoint, "--local-root", "\(data)/sandboxes"]
         // A URL can hold a password, and everybody may read the arguments of a process.
         let named = settings.text("store", store) ?? "sqlite:\(data)/store.db"

@@ -108,7 +108,7 @@ struct WorkerCommand: AsyncParsableCommand {
                     let code = Self.trouble(of: exit.withLock { $0 })?.code.rawValue ?? 0
                     logger.warning(
                         "a call into store or sandbox hangs; the process ends without it",
-                        metadata: ["exit": "\(code)"])
+                        metadata: ["exit": .stringConvertible(code)])
                     _exit(code)
                 })
             let services = ServiceGroup(

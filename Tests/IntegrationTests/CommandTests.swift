@@ -6,11 +6,11 @@ import Testing
 /// What commands answer when something is missing, wrong, or meant for one project of several.
 @Suite(.serialized, .timeLimit(.patience)) struct CommandTests {
     private static func with(
-        workers: Int = 1, coordinatorFlags: [String] = [],
+        workers: Int = 1, intake: String? = nil, coordinatorFlags: [String] = [],
         _ body: (DaemonCluster) async throws -> Void
     ) async throws {
         let cluster = try await DaemonCluster.start(
-            workers: workers, coordinatorFlags: coordinatorFlags)
+            workers: workers, intake: intake, coordinatorFlags: coordinatorFlags)
         do {
             try await body(cluster)
         } catch {
@@ -95,11 +95,19 @@ import Testing
 
     @Test func `a project that nobody pushed to is told`() async throws {
         try await Self.with { cluster in
-            for command in [["flush"], ["queue"]] {
+            for command in [["flush"], ["queue"], ["failed", "list"], ["failed", "retry"]] {
                 let answer = try await Self.run(cluster, command + ["--project", "nope"])
                 #expect(answer.code == 0)
                 #expect(answer.output.contains("nothing is known of project nope"), "\(answer)")
             }
+            // The store is made by the first worker.
+            _ = try await Self.run(cluster, ["push", "--project", "p1", "--stdin", "f", "--wait"])
+            let known = try await Self.run(cluster, ["failed", "list", "--project", "p1"])
+            #expect(known.output.isEmpty)
+            let list = try await Self.run(
+                cluster, ["ls", "--project", "nope", "--store", cluster.storeURL])
+            #expect(list.code == 0)
+            #expect(list.output.contains("the store has nothing of project nope"), "\(list)")
         }
     }
 
@@ -119,25 +127,67 @@ import Testing
         }
     }
 
-    @Test func `an endpoint that is taken ends the coordinator, and 'up' with it`() async throws {
-        try await Self.with { cluster in
+    @Test func `an endpoint that can't be had ends the coordinator, and 'up' with it`() async throws
+    {
+        try await Self.with(workers: 0, intake: try freeEndpoint()) { cluster in
             let folder = cluster.folder.path + "/other"
-            let taken = "tcp://127.0.0.1:\(try #require(Self.port(try freeEndpoint())))"
-            let both = ["--intake", taken, "--worker-endpoint", taken, "--status", taken]
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true)
-            let alone = try await Self.run(
-                cluster, ["coordinator", "--journal", "sqlite:\(folder)/journal.db"] + both)
-            #expect(alone.code == 78, "\(alone)")
-            #expect(alone.output.contains("Stop the process that has it"))
-            let up = try await Self.run(cluster, ["up", "--data", folder + "/up"] + both)
-            #expect(up.code == 78, "\(up)")
-            #expect(up.output.contains("The coordinator can't run as it is configured"))
+            let cases = [
+                (intake: cluster.intake, says: "Stop the process that has it"),
+                (intake: "ipc://\(folder)/missing/i", says: "in an existing directory"),
+            ]
+            for (intake, says) in cases {
+                let flags = [
+                    "--insecure", "--intake", intake, "--worker-endpoint", "ipc://\(folder)/w",
+                    "--status", "ipc://\(folder)/s",
+                ]
+                let alone = try await Self.run(
+                    cluster, ["coordinator", "--journal", "sqlite:\(folder)/journal.db"] + flags)
+                #expect(alone.code == 78, "\(alone)")
+                #expect(alone.output.contains(says), "\(alone)")
+                let up = try await Self.run(cluster, ["up", "--data", folder + "/up"] + flags)
+                #expect(up.code == 78, "\(up)")
+                #expect(up.output.contains("The coordinator can't run as it is configured"))
+            }
         }
     }
 
-    private static func port(_ endpoint: String) -> String? {
-        endpoint.split(separator: ":").last.map(String.init)
+    @Test func `an address that may come up later is no final error`() async throws {
+        try await Self.with(workers: 0) { cluster in
+            let folder = cluster.folder.path
+            let alone = try await Self.run(
+                cluster,
+                [
+                    "coordinator", "--journal", "sqlite:\(folder)/other.db", "--insecure",
+                    "--intake",
+                    "tcp://nowhere.invalid:7461", "--worker-endpoint", "ipc://\(folder)/ow",
+                    "--status", "ipc://\(folder)/os",
+                ])
+            #expect(alone.code == 1, "\(alone)")
+            #expect(alone.output.contains("Choose an address of this machine"), "\(alone)")
+        }
+    }
+
+    @Test func `two sockets at one endpoint are refused`() async throws {
+        try await Self.with(workers: 0) { cluster in
+            let folder = cluster.folder.path
+            // libzmq would let the second socket take the path away from the first.
+            for endpoint in ["ipc://\(folder)/s", try freeEndpoint()] {
+                let flags = [
+                    "--intake", endpoint, "--worker-endpoint", endpoint, "--status",
+                    "ipc://\(folder)/other",
+                ]
+                for command in [
+                    ["up", "--data", folder + "/up"],
+                    ["coordinator", "--journal", "sqlite:\(folder)/other.db"],
+                ] {
+                    let double = try await Self.run(cluster, command + flags)
+                    #expect(double.code == 78, "\(double)")
+                    #expect(double.output.contains("\(endpoint) is given for two sockets"))
+                }
+            }
+        }
     }
 
     @Test func `a push takes the size of a content from the coordinator`() async throws {
@@ -154,8 +204,9 @@ import Testing
             }
             let push = ["push", "--project", "p1", "--root", tree, "--wait"]
             let whole = try await Self.run(cluster, push)
-            #expect(whole.code == 0, "\(whole)")
-            #expect(whole.output.contains("2 accepted"))
+            #expect(whole.code == 2, "\(whole)")
+            #expect(whole.output.contains("2 accepted; all visible"))
+            #expect(whole.output.contains("1 file was too large to be pushed"))
             #expect(whole.output.contains("big (3145728 bytes, the coordinator takes 1048576)"))
             let named = try await Self.run(cluster, push + ["a", "big"])
             #expect(named.code == 2, "\(named)")
@@ -191,6 +242,76 @@ import Testing
             let named = try await Self.run(cluster, push + ["link"])
             #expect(named.code == 2)
             #expect(named.output.contains("link"))
+        }
+    }
+
+    @Test func `the data of 'syncd up' is no tree to push`() async throws {
+        try await Self.with(workers: 0) { cluster in
+            let tree = cluster.folder.path + "/tree"
+            let data = tree + "/demo"
+            try FileManager.default.createDirectory(
+                atPath: data + "/sandboxes", withIntermediateDirectories: true)
+            for file in ["/a", "/demo/up.lock", "/demo/journal.db", "/demo/sandboxes/x"] {
+                try Data("x".utf8).write(to: URL(fileURLWithPath: tree + file))
+            }
+            let push = ["push", "--project", "p1", "--root"]
+            let whole = try await Self.run(cluster, push + [tree])
+            #expect(whole.code == 0)
+            #expect(whole.output.contains("1 edit pushed to p1: 1 accepted"), "\(whole)")
+            #expect(whole.output.contains("skipped 1 × data-directory\n  demo"))
+            #expect(try await Self.run(cluster, push + [tree, "demo"]).code == 2)
+            let root = try await Self.run(cluster, push + [data])
+            #expect(root.code == 64)
+            #expect(root.output.contains("is the data directory of 'syncd up'"))
+        }
+    }
+
+    @Test func `a refill that is waited for tells its own causes, once`() async throws {
+        try await Self.with(workers: 0, coordinatorFlags: ["--lease-ms", "60000"]) { cluster in
+            let worker = try cluster.startWorker("w0")
+            try await cluster.joined()
+            let push = ["push", "--project", "p1", "--stdin", "folder/f", "--wait"]
+            #expect(try await Self.run(cluster, push).code == 0)
+            let folder = cluster.sandboxes + "/p1/folder"
+            try FileManager.default.removeItem(atPath: folder)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder, withDestinationPath: "/usr")
+            let hydrate = ["hydrate", "--project", "p1", "--wait", "--timeout"]
+            let first = try await Self.run(cluster, hydrate + ["60"])
+            #expect(first.code == 3)
+            #expect(first.output.contains("Not all files can be written: folder/f: EXDEV"))
+            #expect(first.output.contains("then retry the edit if it failed."))
+            #expect(first.output.components(separatedBy: "local:p1").count == 2, "\(first)")
+            try FileManager.default.removeItem(atPath: folder)
+            // Nobody lists the files: what the former filling met says nothing now.
+            worker.process.signal(SIGSTOP)
+            let second = try await Self.run(cluster, hydrate + ["1"])
+            worker.process.signal(SIGCONT)
+            #expect(second.code == 3)
+            #expect(second.output.contains("Not all files are written yet"), "\(second)")
+            #expect(!second.output.contains("EXDEV"), "\(second)")
+            let third = try await Self.run(cluster, hydrate + ["60"])
+            #expect(third.code == 0, "\(third)")
+            try FileManager.default.moveItem(
+                atPath: cluster.sandboxes, toPath: cluster.sandboxes + "-moved")
+            let away = try await Self.run(cluster, hydrate + ["60"])
+            #expect(away.code == 3)
+            #expect(away.output.components(separatedBy: "root-missing").count == 2, "\(away)")
+        }
+    }
+
+    @Test func `a client that is done leaves no riddle in the log, and numbers are numbers there`()
+        async throws
+    {
+        try await Self.with(workers: 0, coordinatorFlags: ["--log-format", "json"]) { cluster in
+            #expect(try await Self.run(cluster, ["queue"]).code == 0)
+            let line = try await cluster.logLine(with: ["intake: the connection of", "ended"])
+            #expect(!line.contains("frame"))
+            let recovered = try await cluster.logLine(with: ["recovered"])
+            let object = try #require(
+                try JSONSerialization.jsonObject(with: Data(recovered.utf8)) as? [String: Any])
+            #expect(object["pending"] as? Int == 0)
+            #expect(object["epoch"] is String)
         }
     }
 }

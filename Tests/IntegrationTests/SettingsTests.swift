@@ -93,7 +93,11 @@ struct SettingsTests {
             (["coordinator", "--config", "/nonexistent/x"], 78, "There is no configuration file"),
             (["coordinator", "--config", "/"], 78, "can't be read"),
             (["coordinator", "--intake", "tcp://127.0.0.1:99999"], 78, "must be 1 to 65535"),
-            (["queue", "--intake", "127.0.0.1:7461"], 78, "names no transport"),
+            (
+                ["push", "--project", "p", "--stdin", "f", "--intake", "x"], 78,
+                "names no transport"
+            ),
+            (["queue", "--intake", "127.0.0.1:7461"], 78, "write tcp://HOST:PORT or ipc://PATH"),
             (["worker", "--coordinator", "tcp://localhost"], 78, "host or port is missing"),
             (["up", "--data", "/tmp", "--status", "tcp://127.0.0.1:*"], 78, "must be 1 to 65535"),
             (["failed", "discard"], 64, "Whose failed edits?"),
@@ -116,6 +120,42 @@ struct SettingsTests {
             let result = try await Self.run(arguments)
             #expect(result.code == code, "\(arguments): \(result)")
             #expect(result.output.contains(says), "\(arguments): \(result)")
+        }
+    }
+
+    @Test func `push minds content-mib, too`() async throws {
+        let push = ["push", "--project", "p", "--stdin", "f", "--silence", "1"]
+        let bad = try await Self.run(push, ["SYNCD_CONTENT_MIB": "0"])
+        #expect(bad.code == 78)
+        #expect(bad.output.contains("content-mib is '0'"))
+    }
+
+    @Test func `what is in effect is told with who says so, and no secret`() async throws {
+        let text = #"{"syncd": {"lease-ms": 5000, "intake": "ipc:///tmp/x"}}"#
+        try await Self.withFile(text) { file in
+            let store = "postgres://me:pass@host/data"
+            let (code, output) = try await Self.run(
+                ["settings", "--in-effect", "--config", file, "--set", "turn-edits=9"],
+                ["SYNCD_MEMORY_MIB": "64", "SYNCD_STORE": store])
+            #expect(code == 0)
+            let lines = output.split(separator: "\n").map {
+                $0.split(separator: " ").map(String.init)
+            }
+            for line in [
+                ["coordinator", "lease-ms", "5000", "ms", file],
+                // A fifth of the lease when nobody gives it.
+                ["coordinator", "margin-ms", "1000", "ms", "default"],
+                ["coordinator", "memory-mib", "64", "MiB", "SYNCD_MEMORY_MIB"],
+                ["coordinator", "turn-edits", "9", "--set"],
+                ["worker", "drift", "report", "default"],
+                ["intake", "ipc:///tmp/x", file],
+                ["store", "(not", "shown)", "SYNCD_STORE"],
+            ] {
+                #expect(lines.contains(line), "\(line)")
+            }
+            #expect(!output.contains("pass"))
+            let wrong = try await Self.run(["settings", "--in-effect", "--set", "lease-ms=1"])
+            #expect(wrong.code == 78)
         }
     }
 

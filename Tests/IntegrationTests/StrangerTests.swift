@@ -25,7 +25,6 @@ import ZeroMQ
             Frame("syncd/1"), Frame("EDIT"), Frame([UInt8](repeating: 0, count: 100 << 20)),
         ])
         let line = try await cluster.logLine(with: ["the connection of tcp://127.0.0.1:", "ended"])
-        #expect(line.contains("a frame over 16842752 bytes"))
         cluster.expectQuoted("ended", of: line)
         #expect(try cluster.coordinatorLog().filter { $0.contains("ended") }.count == 1)
         try other.send(["syncd/1", "QUEUE", "2", ""])

@@ -54,6 +54,7 @@ import Testing
         try bytes.write(to: URL(fileURLWithPath: file))
         let error = await #expect(throws: JournalError.self) { try await SQLiteJournal(file: file) }
         #expect(error?.code == .fatal)
+        #expect(error?.message.contains("name the right file") == true)
         #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == bytes)
     }
 

@@ -27,6 +27,14 @@ struct EndpointPolicyFlawTests {
         #expect(EndpointPolicy.flaw(of: endpoint, isBound: true) == nil)
     }
 
+    @Test func `an endpoint that is given twice is found`() {
+        let path = "ipc:///tmp/s"
+        #expect(EndpointPolicy.double(among: [path, "tcp://127.0.0.1:1", path]) == path)
+        #expect(EndpointPolicy.double(among: [path, "ipc:///tmp/t"]) == nil)
+        let chosen = "tcp://127.0.0.1:*"
+        #expect(EndpointPolicy.double(among: [chosen, chosen, chosen]) == nil)
+    }
+
     @Test func `a socket's path has as many bytes as the system allows`() {
         let longest = "ipc://" + String(repeating: "x", count: 107)
         #expect(EndpointPolicy.flaw(of: longest, isBound: true) == nil)

@@ -28,8 +28,14 @@ struct FileTable: Sendable {
 
     /// The slot of an index.
     subscript(index: FileIndex) -> FileSlot {
-        _read { yield pieces[Int(index / Self.pieceLength)][Int(index % Self.pieceLength)] }
-        _modify { yield &pieces[Int(index / Self.pieceLength)][Int(index % Self.pieceLength)] }
+        // No `_read`: where the compiler did not inline it, callers read what it had yielded after
+        // its end (AddressSanitizer: use after free).
+        @inline(__always) get {
+            pieces[Int(index / Self.pieceLength)][Int(index % Self.pieceLength)]
+        }
+        @inline(__always) _modify {
+            yield &pieces[Int(index / Self.pieceLength)][Int(index % Self.pieceLength)]
+        }
     }
 
     /// A file's index, if it has a slot.

@@ -355,7 +355,7 @@ struct E2BChange: Sendable {
             return SandboxError(
                 .file, code: "ELOOP",
                 "\(start)'\(path)' is a link, and envd would follow it anywhere. Make it a "
-                    + "directory, then retry the failed edit.")
+                    + "directory, then retry the edit if it failed.")
         case .directory:
             return SandboxError(
                 .shape, code: "EISDIR",

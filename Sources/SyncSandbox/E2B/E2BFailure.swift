@@ -53,7 +53,7 @@ enum E2BFailure {
         switch reply.status {
         case 400:
             switch subject {
-            case .file: (.file, "e2b-400", "Mend the path, then retry the failed edit.")
+            case .file: (.file, "e2b-400", "Mend the path, then retry the edit if it failed.")
             case .place: (.target, "e2b-400", "Look what stands there; its edits wait.")
             }
         case 401:

@@ -82,6 +82,9 @@ struct SQLiteFailure: Error, Equatable {
             "Nothing was changed; make the file and its directory writable for this user."
         case (.SQLITE_CANTOPEN, _):
             "Make sure that the directory exists and that this user may write into it."
+        case (.SQLITE_NOTADB, _):
+            "Nothing was changed; name the right file. If it should be one, its start is damaged: "
+                + "restore it from a backup."
         case (_, .unavailable): "Nothing was changed; look at the disk and at the system's log."
         case (_, .corrupt):
             "Stop syncd, look at the disk and the system's log, and start again: it reads back "

@@ -139,7 +139,7 @@ struct GitHistorySource: Sendable {
         if tree.sizes[blob.id] == nil { tree.sizes[blob.id] = try size(of: blob.id, objects) }
         let size = tree.sizes[blob.id, default: 0]
         return size > contentBytesMax
-            ? SkippedEntry(change.path, .tooLarge, detail: "\(size) bytes") : nil
+            ? .tooLarge(change.path, size, of: contentBytesMax) : nil
     }
 
     // MARK: git's output

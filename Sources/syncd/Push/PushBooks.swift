@@ -109,8 +109,17 @@ struct PushSummary: Codable, Sendable {
     /// Edits that were answered, or replaced before they were sent.
     var answered: Int { accepted + dropped + refused + unknown }
 
-    /// Whether every edit was accepted, or overtaken by a newer one of this run.
-    var isComplete: Bool { refused == 0 && unknown == 0 && skipped.named == 0 }
+    /// Why the push as a whole is no success; nil when every edit was accepted, or overtaken by a
+    /// newer one of this run, and nothing was left out that a person would miss.
+    var flaw: String? {
+        if refused > 0 || unknown > 0 { return "Not every edit was accepted." }
+        if skipped.named > 0 { return "Not everything that was named was pushed." }
+        let count = skipped.counts[SkippedEntry.Reason.tooLarge.rawValue] ?? 0
+        if count == 0 { return nil }
+        return (count == 1 ? "1 file was" : "\(count) files were")
+            + " too large to be pushed; raise content-mib of coordinator and workers, or leave out "
+            + "by --exclude what need not be there."
+    }
 
     /// For people.
     var lines: [String] {

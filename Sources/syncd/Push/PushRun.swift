@@ -20,9 +20,10 @@ struct PushRun {
     /// Asks for the most bytes that a content may have, before anything is read: a frame that is
     /// too large would get the connection cut, and everything behind it would wait for ever.
     ///
+    /// - Parameter standard: What counts when the coordinator does not tell.
     /// - Throws: `silent` when the coordinator does not answer.
     static func contentBytesMax(
-        _ producer: Producer, silenceMax: Duration
+        _ producer: Producer, standard: Int, silenceMax: Duration
     ) async throws -> Int {
         let question = ClientRequest.queue(project: nil, prefix: "", after: "", countMax: 0)
         var reply: ClientReply
@@ -39,9 +40,8 @@ struct PushRun {
                 throw Producer.Silence(waited: silenceMax, endpoint: producer.endpoint)
             }
         }
-        guard case .queue(let report) = reply, let limit = report.contentBytesMax else {
-            return WireLimits().contentBytesMax
-        }
+        var limit = standard
+        if case .queue(let report) = reply { limit = report.contentBytesMax ?? standard }
         await producer.allow(contentBytes: limit)
         return limit
     }

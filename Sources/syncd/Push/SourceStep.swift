@@ -22,6 +22,7 @@ struct SkippedEntry: Sendable, Codable, Equatable {
         case tooLarge = "too-large"
         case sameAfterNFC = "same-name-after-nfc"
         case unreadable
+        case dataDirectory = "data-directory"
     }
 
     /// The path; bytes that are no UTF-8 shown as `\xNN`.
@@ -37,6 +38,11 @@ struct SkippedEntry: Sendable, Codable, Equatable {
         self.path = Self.shown(path)
         self.reason = reason
         self.detail = detail
+    }
+
+    /// A file that is larger than a content may be.
+    static func tooLarge(_ path: [UInt8], _ count: Int, of most: Int) -> SkippedEntry {
+        SkippedEntry(path, .tooLarge, detail: "\(count) bytes, the coordinator takes \(most)")
     }
 
     /// A path as it can be printed.

@@ -3,7 +3,8 @@ import SyncCore
 
 /// Edits of named files and directories below a root, in byte order of paths.
 ///
-/// Directories are walked without following symbolic links; `.git` and `.syncd` are left out.
+/// Directories are walked without following symbolic links; `.git` and `.syncd` are left out, and
+/// so is the data of 'syncd up', which changes with every push.
 struct TreeSource: Sendable {
     /// What the walk meets.
     private enum Entry {
@@ -72,7 +73,7 @@ struct TreeSource: Sendable {
             case .skipped(let entry):
                 switch entry.reason {
                 case .unreadable, .tooLarge, .sameAfterNFC: kept.append(entry.path)
-                case .symbolicLink, .submodule, .specialFile, .invalidPath: break
+                case .symbolicLink, .submodule, .specialFile, .invalidPath, .dataDirectory: break
                 }
             case .missing: break
             }
@@ -144,11 +145,32 @@ struct TreeSource: Sendable {
         let kind = status.st_mode & S_IFMT
         if !path.isEmpty, filter.excludes(path, isFolder: kind == S_IFDIR) { return true }
         switch kind {
-        case S_IFDIR: return try list(path, full, seen: &seen, body)
+        case S_IFDIR where deletesMissing && isNamed && !path.isEmpty:
+            throw Trouble(
+                "\(full) is a folder that is there, and --delete is for files that are gone. "
+                    + "Remove it first, then give --mirror instead; or leave --delete away.",
+                code: .usage)
+        case S_IFDIR:
+            if Self.isData(full) { return try body(.skipped(data(path))) }
+            return try list(path, full, seen: &seen, body)
         case S_IFREG: return try file(path, full, status, seen: &seen, body)
         case S_IFLNK: return try body(.skipped(SkippedEntry(Array(path.utf8), .symbolicLink)))
         default: return try body(.skipped(SkippedEntry(Array(path.utf8), .specialFile)))
         }
+    }
+
+    /// Whether 'syncd up' keeps its data in a folder.
+    private static func isData(_ folder: String) -> Bool {
+        ["up.lock", "journal.db"].allSatisfy { access(folder + "/" + $0, F_OK) == 0 }
+    }
+
+    private func data(_ path: String) throws -> SkippedEntry {
+        if path.isEmpty {
+            throw Trouble(
+                "\(root) is the data directory of 'syncd up'; name the tree with --root.",
+                code: .usage)
+        }
+        return SkippedEntry(Array(path.utf8), .dataDirectory)
     }
 
     private func list(
@@ -202,9 +224,7 @@ struct TreeSource: Sendable {
     }
 
     private func tooLarge(_ path: String, _ count: Int) -> SkippedEntry {
-        SkippedEntry(
-            Array(path.utf8), .tooLarge,
-            detail: "\(count) bytes, the coordinator takes \(contentBytesMax)")
+        .tooLarge(Array(path.utf8), count, of: contentBytesMax)
     }
 
     private func unreadable(_ path: String) -> SkippedEntry {
