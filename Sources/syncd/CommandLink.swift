@@ -32,10 +32,15 @@ enum CommandLink {
         try await with(endpoint, project: projectName("syncd"), body)
     }
 
+    /// A question that is answered at once, however much waits; barriers are not.
+    static let sign = ClientRequest.queue(project: nil, prefix: "", after: "", countMax: 0)
+
     /// Whether the coordinator has ever heard of a project.
-    static func knows(_ project: ProjectName, _ producer: Producer) async throws -> Bool {
+    static func knows(
+        _ project: ProjectName, _ producer: Producer, patience: Duration = .seconds(10)
+    ) async throws -> Bool {
         let reply = try await producer.ask(
-            .queue(project: project, prefix: "", after: "", countMax: 1), patience: .seconds(10))
+            .queue(project: project, prefix: "", after: "", countMax: 1), patience: patience)
         guard case .queue(let report) = reply else { return true }
         return !report.projects.isEmpty
     }
@@ -82,9 +87,6 @@ struct Barrier {
     let prefix: String
     let patience: Duration
 
-    /// A person is told of a coordinator that is silent for so long.
-    private static let complaintAfter: Duration = .seconds(2)
-
     /// Asks, and draws how much is left meanwhile.
     ///
     /// - Throws: `silent` when no coordinator answers.
@@ -117,7 +119,7 @@ struct Barrier {
             let left = end - ContinuousClock.now
             guard left > .zero else {
                 // Tells a pool that is busy from one that is not there.
-                _ = try await producer.ask(Self.sign, patience: Self.complaintAfter)
+                _ = try await producer.ask(CommandLink.sign, patience: PushRun.complaintAfter)
                 return Outcome(
                     visible: false, through: nil, causes: [], count: nil, timedOut: true)
             }
@@ -152,23 +154,16 @@ struct Barrier {
 
     private func isUnknown(_ producer: Producer) async throws -> Bool {
         do {
-            let own = try await producer.ask(
-                .queue(project: project, prefix: "", after: "", countMax: 1),
-                patience: Self.complaintAfter)
-            guard case .queue(let report) = own else { return false }
-            return report.projects.isEmpty
+            return try await !CommandLink.knows(
+                project, producer, patience: PushRun.complaintAfter)
         } catch is Producer.Silence {
             return false  // What was asked for is known already.
         }
     }
 
-    /// A question that is answered at once: a barrier is silent until all is visible.
-    private static let sign = ClientRequest.queue(
-        project: nil, prefix: "", after: "", countMax: 0)
-
     private func complainOfSilence(_ producer: Producer) async throws {
         do {
-            _ = try await producer.ask(Self.sign, patience: Self.complaintAfter)
+            _ = try await producer.ask(CommandLink.sign, patience: PushRun.complaintAfter)
         } catch is Producer.Silence {
             PushRun.complain(of: producer, patience)
         }

@@ -223,14 +223,18 @@ enum ProjectQuestion {
 }
 
 /// Sandboxes on the command line.
-func targetURLs(_ texts: [String], min: Int) throws -> [TargetURL] {
+///
+/// - Parameter noun: What the command calls one.
+func targetURLs(
+    _ texts: [String], min: Int, called noun: String = "sandbox"
+) throws -> [TargetURL] {
     guard texts.count >= min else {
         throw Trouble("Name a sandbox with --target, such as local:NAME.", code: .usage)
     }
     return try texts.map { text in
         guard let target = TargetURL(text) else {
             throw Trouble(
-                "'\(text)' is no sandbox: write SCHEME:NAME with a scheme of "
+                "'\(text)' is no \(noun): write SCHEME:NAME with a scheme of "
                     + "\(TargetURL.schemes.joined(separator: ", ")) and a name of 1 to "
                     + "\(Name.bytesMax) of A-Z a-z 0-9 _ - and '.'.", code: .usage)
         }

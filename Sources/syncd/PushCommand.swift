@@ -89,15 +89,7 @@ struct PushCommand: AsyncParsableCommand {
             let settings = try await common.settings()
             let project = try projectName(
                 settings.required("project", project, for: "The project"))
-            let targets = try target.map { text in
-                guard let url = TargetURL(text) else {
-                    throw Trouble(
-                        "'\(text)' is no target: write SCHEME:NAME with a scheme of "
-                            + "\(TargetURL.schemes.joined(separator: ", ")) and a name of 1 to "
-                            + "\(Name.bytesMax) of A-Z a-z 0-9 _ - and '.'.", code: .usage)
-                }
-                return url
-            }
+            let targets = try targetURLs(target, min: 0, called: "target")
             try validateChoice()
             let endpoint = try intake.endpoint(settings)
             let summary = try await CommandLink.with(endpoint, project: project, name: name) {

@@ -11,13 +11,7 @@ import Testing
     ) async throws {
         let cluster = try await DaemonCluster.start(
             workers: workers, intake: intake, coordinatorFlags: coordinatorFlags)
-        do {
-            try await body(cluster)
-        } catch {
-            await cluster.stop()
-            throw error
-        }
-        await cluster.stop()
+        try await cluster.use(body)
     }
 
     /// Runs a command with variables beside those of the cluster.

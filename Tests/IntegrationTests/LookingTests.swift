@@ -6,18 +6,6 @@ import Testing
 /// What an operator reads of a file that failed and of a process that is refused, line by line as
 /// the article *Operating* has it.
 @Suite(.serialized, .timeLimit(.patience)) struct LookingTests {
-    private func with(
-        _ cluster: DaemonCluster, _ body: (DaemonCluster) async throws -> Void
-    ) async throws {
-        do {
-            try await body(cluster)
-        } catch {
-            await cluster.stop()
-            throw error
-        }
-        await cluster.stop()
-    }
-
     /// Expects that every line is quoted.
     private func expectAll(_ text: String, _ cluster: DaemonCluster) {
         for line in text.split(separator: "\n") {
@@ -28,7 +16,7 @@ import Testing
     @Test func `push, flush, queue and status tell of a file that failed, and of its repair`()
         async throws
     {
-        try await with(try await DaemonCluster.start(workers: 0)) { cluster in
+        try await DaemonCluster.start(workers: 0).use { cluster in
             for label in ["worker-1", "worker-2"] { try cluster.startWorker(label) }
             try await cluster.joined(2)
             func push(_ path: String) async throws -> (code: Int32, output: String) {
@@ -57,7 +45,7 @@ import Testing
     @Test func `a second coordinator, another store and another journal are refused`()
         async throws
     {
-        try await with(try await DaemonCluster.start(workers: 1)) { cluster in
+        try await DaemonCluster.start(workers: 1).use { cluster in
             // Binds store and journal to each other.
             #expect(
                 try await cluster.command(["push", "--project", "p1", "--stdin", "a", "--wait"])
@@ -84,7 +72,7 @@ import Testing
             let differs = try await worker(of: cluster, store: cluster.folder.path + "/other.db")
             #expect(differs.contains("(store-differs)"))
             expectAll(differs, cluster)
-            try await with(try await DaemonCluster.start(workers: 0)) { other in
+            try await DaemonCluster.start(workers: 0).use { other in
                 let foreign = try await worker(of: other, store: cluster.storeFile)
                 #expect(foreign.contains("(store-foreign)"))
                 expectAll(foreign, cluster)

@@ -58,13 +58,7 @@ import Testing
         workers: Int = 1, _ body: (DaemonCluster) async throws -> Void
     ) async throws {
         let cluster = try await DaemonCluster.start(workers: workers)
-        do {
-            try await body(cluster)
-        } catch {
-            await cluster.stop()
-            throw error
-        }
-        await cluster.stop()
+        try await cluster.use(body)
     }
 
     @Test func `a tree is pushed, and waited for`() async throws {

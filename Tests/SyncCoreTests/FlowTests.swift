@@ -95,11 +95,8 @@ import Testing
         #expect(pop() == 3)
     }
 
-    @Test func `workers that share a sandbox's credit take turns of many files each`() throws {
-        var settings = CoordinatorSettings()
-        settings.targetAssignmentsMax = 32
-        let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
-        let nodes = try ["a", "b", "c"].map { try cluster.addWorker($0, holdsSteps: true) }
+    /// Pushes 400 files in one message.
+    private static func pushFourHundred(_ cluster: MachineCluster) {
         let items = (1...400).map { number in
             EditItem(
                 number: UInt64(number), edit: .success(MachineCluster.put("f\(number)", "x")))
@@ -108,9 +105,17 @@ import Testing
             .edits(
                 project: MachineCluster.project, producer: MachineCluster.producer(), items))
         cluster.settle()
+    }
+
+    @Test func `workers that share a sandbox's credit take turns of many files each`() throws {
+        var settings = CoordinatorSettings()
+        settings.targetAssignmentsMax = 32
+        let cluster = try MachineCluster(settings: settings, marked: [MachineCluster.project])
+        let nodes = try ["a", "b", "c"].map { try cluster.addWorker($0, holdsSteps: true) }
+        Self.pushFourHundred(cluster)
         func inHand() -> [Int] { nodes.map(\.machine.jobCount) }
         #expect(inHand().reduce(0, +) == 32)
-        #expect(inHand().allSatisfy { $0.isMultiple(of: settings.targetAssignmentsMax / 4) })
+        #expect(inHand().allSatisfy { $0.isMultiple(of: 8) })
         for node in nodes {
             node.holdsSteps = false
             cluster.settle()
@@ -127,14 +132,7 @@ import Testing
     @Test func `of a small credit no worker takes all in its turn`() throws {
         let cluster = try MachineCluster(marked: [MachineCluster.project])
         let nodes = try ["a", "b", "c"].map { try cluster.addWorker($0) }
-        let items = (1...400).map { number in
-            EditItem(
-                number: UInt64(number), edit: .success(MachineCluster.put("f\(number)", "x")))
-        }
-        cluster.request(
-            .edits(
-                project: MachineCluster.project, producer: MachineCluster.producer(), items))
-        cluster.settle()
+        Self.pushFourHundred(cluster)
         for node in nodes {
             node.isHeld = { step in if case .write = step { true } else { false } }
         }

@@ -191,7 +191,7 @@ import Testing
         #expect(refusals == Array(repeating: 20, count: 8))
     }
 
-    @Test func `while projects share, the flood pauses for some times as long as its turn took`()
+    @Test func `while projects share, the flood pauses six times as long as its turn took`()
         throws
     {
         var intake = try Intake()
@@ -200,9 +200,8 @@ import Testing
         _ = intake.pass()
         intake.commit(after: .milliseconds(3))
         #expect(intake.pass() == nil)
-        let pause: Duration = .milliseconds(3) * CoordinatorSettings().sharedTurnPauses
-        #expect(intake.machine.nextDeadline == intake.now + pause)
-        intake.now = intake.now + pause
+        #expect(intake.machine.nextDeadline == intake.now + .milliseconds(18))
+        intake.now = intake.now + .milliseconds(18)
         #expect(intake.pass() != nil)
     }
 
@@ -223,7 +222,7 @@ import Testing
         intake.push("flood", edits: 400)
         _ = intake.pass()
         intake.commit(after: .milliseconds(3))
-        let end = intake.now + .milliseconds(3) * CoordinatorSettings().sharedTurnPauses
+        let end = intake.now + .milliseconds(18)
         intake.push("quick", edits: 1)
         #expect(intake.pass() == ["quick"])
         intake.commit(after: .milliseconds(3))

@@ -15,6 +15,17 @@ extension DaemonCluster {
         return cluster
     }
 
+    /// Runs a body, and ends everything, whatever comes of it.
+    package func use(_ body: (DaemonCluster) async throws -> Void) async throws {
+        do {
+            try await body(self)
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
+    }
+
     /// Living children of `up` that run a subcommand.
     package func children(_ command: String) -> [ProcessTable.Entry] {
         guard let supervisor else { return [] }

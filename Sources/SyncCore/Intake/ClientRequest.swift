@@ -186,8 +186,6 @@ package struct FileStatus: Sendable, Equatable {
 
 /// The pool at one moment.
 package struct QueueReport: Sendable, Equatable {
-    /// Most bytes of a content; nil: a coordinator that does not tell.
-    package var contentBytesMax: Int?
     /// Sums over some files.
     package struct Counts: Sendable, Equatable {
         /// Ready, waiting for a worker or for credit.
@@ -348,6 +346,8 @@ package struct QueueReport: Sendable, Equatable {
     package var next: String?
     /// What the sockets know; nil where there are none.
     package var connections: Connections?
+    /// Most bytes of a content; nil: a coordinator that does not tell.
+    package var contentBytesMax: Int?
 
     /// Describes a pool.
     package init(

@@ -109,14 +109,12 @@ extension CoordinatorMachine {
     /// Says so when files wait because none of the workers that are here can write them.
     ///
     /// Only who asks for the pool is told: it is no trouble of the file's, and no event ends it.
-    private func noteNobody(for project: ProjectName, in files: inout [FileStatus]) {
+    private mutating func noteNobody(for project: ProjectName, in files: inout [FileStatus]) {
         if isRecovering { return }
         let workers = membership.assignable
         let schemes = projects[project]?.schemes ?? []
-        let isReached = workers.values.contains { incarnation in
-            schemes.allSatisfy(membership[incarnation]?.record.schemes.contains ?? { _ in false })
-        }
-        if isReached { return }
+        owners.update(workers, of: membership)
+        if owners.isReached(schemes) { return }
         let reason =
             workers.isEmpty
             ? "No worker is here; start one."

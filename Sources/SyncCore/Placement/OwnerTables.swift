@@ -18,9 +18,18 @@ struct OwnerTables: Sendable {
     /// - Parameter wanted: In order, each once.
     mutating func owner(of file: FileKey, reaching wanted: [String]) -> WorkerLabel? {
         if let table = tables[wanted] { return table.owner(of: file) }
-        let able = schemes.filter { wanted.allSatisfy($0.value.contains) }.keys
+        let able = schemes.filter { Self.reaches($0.value, wanted) }.keys
         let table = RendezvousHash(able)
         tables[wanted] = table
         return table.owner(of: file)
+    }
+
+    /// Whether any of the workers reaches all of these schemes.
+    func isReached(_ wanted: [String]) -> Bool {
+        schemes.values.contains { Self.reaches($0, wanted) }
+    }
+
+    private static func reaches(_ own: [String], _ wanted: [String]) -> Bool {
+        wanted.allSatisfy(own.contains)
     }
 }

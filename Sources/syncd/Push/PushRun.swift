@@ -8,7 +8,7 @@ struct PushRun {
     /// How often it is looked whether the coordinator still answers.
     private static let lookInterval: Duration = .milliseconds(250)
     /// After this time without an answer a person is told.
-    private static let complaintAfter: Duration = .seconds(2)
+    static let complaintAfter: Duration = .seconds(2)
 
     let producer: Producer
     let books: PushBooks
@@ -25,17 +25,16 @@ struct PushRun {
     static func contentBytesMax(
         _ producer: Producer, standard: Int, silenceMax: Duration
     ) async throws -> Int {
-        let question = ClientRequest.queue(project: nil, prefix: "", after: "", countMax: 0)
-        var reply: ClientReply
+        let reply: ClientReply
         do {
             reply = try await producer.ask(
-                question, patience: min(silenceMax, complaintAfter))
+                CommandLink.sign, patience: min(silenceMax, complaintAfter))
         } catch let silence as Producer.Silence {
             guard silenceMax > complaintAfter else { throw silence }
             complain(of: producer, silenceMax)
             do {
                 reply = try await producer.ask(
-                    question, patience: silenceMax - complaintAfter)
+                    CommandLink.sign, patience: silenceMax - complaintAfter)
             } catch is Producer.Silence {
                 throw Producer.Silence(waited: silenceMax, endpoint: producer.endpoint)
             }
